@@ -1,0 +1,11 @@
+pub mod acl;
+pub mod clock;
+pub mod credential;
+pub mod engine;
+pub mod keyring;
+pub mod metrics;
+pub mod mqtt;
+pub mod names;
+pub mod org;
+pub mod secret;
+pub mod store;

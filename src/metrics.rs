@@ -1,0 +1,290 @@
+//! What the server counts. Labels are the closed sets below; callers convert into them, so this
+//! module knows nobody. Nothing here can carry a name, a topic or a secret.
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+/// Which hook dialect a question came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum DialectLabel {
+    /// RabbitMQ's HTTP backend.
+    Rabbitmq,
+    /// VerneMQ's webhooks.
+    Vernemq,
+}
+
+/// What was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum QuestionLabel {
+    /// CONNECT.
+    Connect,
+    /// Whether a login is still good.
+    Session,
+    /// PUBLISH or a will.
+    Publish,
+    /// SUBSCRIBE.
+    Subscribe,
+    /// Nothing: the broker told of an event.
+    Event,
+    /// It could not be read.
+    Unreadable,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum OutcomeLabel {
+    /// Yes.
+    Allow,
+    /// No.
+    Deny,
+    /// Not ours.
+    Abstain,
+    /// We could not decide.
+    Unavailable,
+    /// The question was malformed.
+    Malformed,
+    /// The broker did not show its secret.
+    Unauthorized,
+    /// Too many questions at a time.
+    Overloaded,
+    /// The handler panicked.
+    Panicked,
+}
+
+/// Which kind of record was read or written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum RecordLabel {
+    /// An organization.
+    Organization,
+    /// The alias of an organization.
+    Alias,
+    /// A policy.
+    Policy,
+    /// Whom a username names.
+    Holder,
+    /// The index of a token.
+    Token,
+    /// An API key.
+    ApiKey,
+    /// A known web origin.
+    Origin,
+}
+
+/// How a cache lookup ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum CacheLabel {
+    /// Served from memory.
+    Hit,
+    /// Known not to exist, from memory.
+    NegativeHit,
+    /// An entry was there, but it had been invalidated.
+    Stale,
+    /// Not there.
+    Miss,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HookLabels {
+    dialect: DialectLabel,
+    question: QuestionLabel,
+    outcome: OutcomeLabel,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RecordLabels {
+    record: RecordLabel,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CacheLabels {
+    outcome: CacheLabel,
+}
+
+/// Every counter of one server. There is no global one: a test may run two servers.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    hooks: Family<HookLabels, Counter>,
+    hook_seconds: Histogram,
+    store_reads: Family<RecordLabels, Counter>,
+    store_writes: Family<RecordLabels, Counter>,
+    cache: Family<CacheLabels, Counter>,
+    minted: Counter,
+    revoked: Counter,
+    hooks_in_flight: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Fresh counters, all zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("ticketgate");
+        let hooks = Family::default();
+        registry.register("hooks", "Answers to brokers", hooks.clone());
+        let hook_seconds = Histogram::new(exponential_buckets(10e-6, 4.0, 10));
+        registry.register(
+            "hook_seconds",
+            "Time to answer a broker",
+            hook_seconds.clone(),
+        );
+        let store_reads = Family::default();
+        registry.register(
+            "store_reads",
+            "Records read from the store",
+            store_reads.clone(),
+        );
+        let store_writes = Family::default();
+        registry.register(
+            "store_writes",
+            "Records written to the store",
+            store_writes.clone(),
+        );
+        let cache = Family::default();
+        registry.register("cache_lookups", "Lookups in the cache", cache.clone());
+        let minted = Counter::default();
+        registry.register("tokens_minted", "Tokens minted", minted.clone());
+        let revoked = Counter::default();
+        registry.register(
+            "credentials_revoked",
+            "Credentials revoked",
+            revoked.clone(),
+        );
+        let hooks_in_flight = Gauge::default();
+        registry.register(
+            "hooks_in_flight",
+            "Questions being answered",
+            hooks_in_flight.clone(),
+        );
+        Self {
+            registry,
+            hooks,
+            hook_seconds,
+            store_reads,
+            store_writes,
+            cache,
+            minted,
+            revoked,
+            hooks_in_flight,
+        }
+    }
+
+    /// A broker's question was answered after `seconds`.
+    pub fn hook(
+        &self,
+        dialect: DialectLabel,
+        question: QuestionLabel,
+        outcome: OutcomeLabel,
+        seconds: f64,
+    ) {
+        self.hooks
+            .get_or_create(&HookLabels {
+                dialect,
+                question,
+                outcome,
+            })
+            .inc();
+        self.hook_seconds.observe(seconds);
+    }
+
+    /// A record was read from the store itself.
+    pub fn store_read(&self, record: RecordLabel) {
+        self.store_reads
+            .get_or_create(&RecordLabels { record })
+            .inc();
+    }
+
+    /// A record was written or deleted.
+    pub fn store_write(&self, record: RecordLabel) {
+        self.store_writes
+            .get_or_create(&RecordLabels { record })
+            .inc();
+    }
+
+    /// The cache was asked.
+    pub fn cache(&self, outcome: CacheLabel) {
+        self.cache.get_or_create(&CacheLabels { outcome }).inc();
+    }
+
+    /// A token was minted.
+    pub fn minted(&self) {
+        self.minted.inc();
+    }
+
+    /// `count` credentials were revoked.
+    pub fn revoked(&self, count: usize) {
+        self.revoked.inc_by(count as u64);
+    }
+
+    /// Takes a place among the questions being answered; it is given back when dropped. `None`:
+    /// `limit` of them are being answered already.
+    pub fn enter_hook(&self, limit: i64) -> Option<InFlight<'_>> {
+        let in_flight = InFlight(&self.hooks_in_flight);
+        (self.hooks_in_flight.inc() < limit).then_some(in_flight)
+    }
+
+    /// How many records were read from the store itself.
+    pub fn store_reads_so_far(&self, record: RecordLabel) -> u64 {
+        self.store_reads
+            .get_or_create(&RecordLabels { record })
+            .get()
+    }
+
+    /// Everything in the text format that Prometheus reads (OpenMetrics).
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("writing to a string does not fail");
+        text
+    }
+}
+
+/// A question being answered.
+#[derive(Debug)]
+pub struct InFlight<'a>(&'a Gauge);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_rendered_under_their_names() {
+        let metrics = Metrics::new();
+        metrics.store_read(RecordLabel::Holder);
+        let (dialect, question) = (DialectLabel::Rabbitmq, QuestionLabel::Connect);
+        metrics.hook(dialect, question, OutcomeLabel::Allow, 0.001);
+        let text = metrics.render();
+        assert!(
+            text.contains("ticketgate_store_reads_total{record=\"Holder\"} 1"),
+            "{text}"
+        );
+        assert!(
+            text.contains("ticketgate_hooks_total{dialect=\"Rabbitmq\""),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn places_are_limited_and_given_back() {
+        let metrics = Metrics::new();
+        let first = metrics.enter_hook(1);
+        assert!(first.is_some());
+        assert!(metrics.enter_hook(1).is_none());
+        drop(first);
+        assert!(metrics.enter_hook(1).is_some());
+    }
+}
