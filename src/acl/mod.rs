@@ -1,0 +1,9 @@
+//! Topic rules: who may publish and subscribe where.
+//!
+//! [`document`] reads what operators write, [`rule`] is the one form that everything parses into,
+//! [`template`] fills in placeholders, [`decide`] applies the rules to a request.
+
+pub mod decide;
+pub mod document;
+pub mod rule;
+pub mod template;

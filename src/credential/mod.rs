@@ -1,0 +1,8 @@
+//! Stored rights to CONNECT, the passwords that go with them, and API keys.
+
+pub mod api_key;
+pub mod holder;
+pub mod human_password;
+pub mod minted_password;
+pub mod presented;
+pub mod scope;

@@ -1,0 +1,6 @@
+//! The decision: pure and synchronous. Everything that it needs has been loaded, nothing waits.
+
+pub mod authenticate;
+pub mod authorize;
+pub mod decision;
+pub mod isolation;

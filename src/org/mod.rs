@@ -1,0 +1,4 @@
+//! Organizations (tenants) and the identity providers that each of them trusts.
+
+pub mod organization;
+pub mod provider;

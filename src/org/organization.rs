@@ -1,0 +1,245 @@
+//! An organization and its settings.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::names::organization_id::OrganizationId;
+use crate::names::origin::Origin;
+use crate::org::provider::Provider;
+
+/// The longest name of an organization, provider or key, in bytes.
+pub const MAX_NAME_LENGTH: usize = 128;
+/// The most providers of one organization.
+pub const MAX_PROVIDERS: usize = 32;
+/// The most allowed origins of one organization.
+pub const MAX_ORIGINS: usize = 64;
+
+/// A tenant. Its providers are part of the record, so that an exchange finds both in one read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Organization {
+    /// The id, `org_...`.
+    pub id: OrganizationId,
+    /// The UUID that every API accepts in place of the id.
+    pub alias: Uuid,
+    /// What its owner calls it.
+    pub name: String,
+    /// How long minted tokens live.
+    #[serde(default)]
+    pub token_life: TokenLife,
+    /// Web origins whose pages may exchange tokens. None: no browser may.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_origins: Vec<Origin>,
+    /// The identity providers it trusts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub providers: Vec<Provider>,
+    /// When it was made.
+    #[serde(with = "jiff::fmt::serde::timestamp::second::required")]
+    pub created_at: Timestamp,
+}
+
+/// How long minted tokens live, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenLife {
+    /// When the caller names no time.
+    pub default_seconds: u32,
+    /// However much the caller asks for.
+    pub max_seconds: u32,
+}
+
+/// The longest life that any organization may allow: a day.
+pub const LONGEST_TOKEN_LIFE: Duration = Duration::from_secs(86_400);
+
+impl Default for TokenLife {
+    fn default() -> Self {
+        Self {
+            default_seconds: 3_600,
+            max_seconds: LONGEST_TOKEN_LIFE.as_secs() as u32,
+        }
+    }
+}
+
+impl TokenLife {
+    /// The end of a token minted `now`: what was asked for (or the default), at most the cap, and
+    /// never beyond the identity token's own end. `None` where that leaves no whole second.
+    pub fn end(
+        self,
+        now: Timestamp,
+        asked_seconds: Option<u32>,
+        identity_end: Timestamp,
+    ) -> Option<Timestamp> {
+        let cap = self.max_seconds.min(LONGEST_TOKEN_LIFE.as_secs() as u32);
+        let life = asked_seconds.unwrap_or(self.default_seconds).min(cap);
+        let end = now.as_second() + i64::from(life);
+        let end = end.min(identity_end.as_second());
+        (end > now.as_second())
+            .then(|| Timestamp::from_second(end).ok())
+            .flatten()
+    }
+}
+
+/// Why a provider cannot be added to an organization.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CannotAdd {
+    /// [`MAX_PROVIDERS`] reached.
+    #[error("an organization has at most {MAX_PROVIDERS} providers")]
+    TooMany,
+    /// The name is taken.
+    #[error("there is a provider named `{0}` already; choose another --name")]
+    NameTaken(String),
+    /// Two enabled providers with one issuer could not be told apart.
+    #[error("provider `{0}` has the same issuer already; disable or remove it first")]
+    IssuerTaken(String),
+    /// Two subjects could get the same username.
+    #[error(
+        "the username prefix `{prefix}` and `{taken}` of provider `{name}` overlap: one begins \
+         with the other, so two people could get one username; choose another --username-prefix"
+    )]
+    PrefixTaken {
+        /// The prefix asked for.
+        prefix: String,
+        /// The prefix in its way.
+        taken: String,
+        /// Whose prefix that is.
+        name: String,
+    },
+}
+
+impl Organization {
+    /// Adds a provider.
+    ///
+    /// # Errors
+    /// [`CannotAdd`] when it could be mixed up with one that is there; nothing is changed then.
+    pub fn add_provider(&mut self, provider: Provider) -> Result<(), CannotAdd> {
+        if self.providers.len() >= MAX_PROVIDERS {
+            return Err(CannotAdd::TooMany);
+        }
+        for known in &self.providers {
+            if known.name == provider.name {
+                return Err(CannotAdd::NameTaken(known.name.clone()));
+            }
+            if known.issuer == provider.issuer {
+                return Err(CannotAdd::IssuerTaken(known.name.clone()));
+            }
+            let (new, old) = (&provider.username_prefix, &known.username_prefix);
+            if new.starts_with(old.as_str()) || old.starts_with(new.as_str()) {
+                return Err(CannotAdd::PrefixTaken {
+                    prefix: new.clone(),
+                    taken: old.clone(),
+                    name: known.name.clone(),
+                });
+            }
+        }
+        self.providers.push(provider);
+        Ok(())
+    }
+
+    /// The enabled provider with exactly this issuer.
+    pub fn provider_by_issuer(&self, issuer: &str) -> Option<&Provider> {
+        self.providers
+            .iter()
+            .find(|provider| provider.enabled && provider.issuer == issuer)
+    }
+
+    /// Whether pages of this origin may exchange tokens.
+    pub fn allows_origin(&self, origin: &Origin) -> bool {
+        self.allowed_origins.contains(origin)
+    }
+
+    /// Whether a name made by hand could be given to a subject of a provider as well.
+    pub fn reserves(&self, name: &str) -> bool {
+        name == "server"
+            || self
+                .providers
+                .iter()
+                .any(|provider| name.starts_with(&provider.username_prefix))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keyring::Keyring;
+    use crate::org::provider::tests::supabase;
+
+    fn organization() -> Organization {
+        Organization {
+            id: OrganizationId::random(),
+            alias: Uuid::nil(),
+            name: "demo".into(),
+            token_life: TokenLife::default(),
+            allowed_origins: vec![],
+            providers: vec![],
+            created_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn a_life_is_clamped_three_ways() {
+        let life = TokenLife {
+            default_seconds: 60,
+            max_seconds: 100,
+        };
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let far = at(1_000_000);
+        assert_eq!(life.end(at(0), None, far), Some(at(60)));
+        assert_eq!(life.end(at(0), Some(99), far), Some(at(99)));
+        assert_eq!(life.end(at(0), Some(u32::MAX), far), Some(at(100)));
+        assert_eq!(life.end(at(0), Some(99), at(7)), Some(at(7)));
+        assert_eq!(life.end(at(7), Some(99), at(7)), None);
+        assert_eq!(life.end(at(8), Some(99), at(7)), None);
+        let endless = TokenLife {
+            default_seconds: 60,
+            max_seconds: u32::MAX,
+        };
+        assert_eq!(endless.end(at(0), Some(u32::MAX), far), Some(at(86_400)));
+    }
+
+    #[test]
+    fn providers_that_could_be_mixed_up_are_refused() {
+        let keys = Keyring::random();
+        let mut organization = organization();
+        organization
+            .add_provider(supabase(&keys, "one", "https://a.example", "user_"))
+            .unwrap();
+        let mut add = |name, url, prefix| {
+            organization
+                .add_provider(supabase(&keys, name, url, prefix))
+                .unwrap_err()
+        };
+        assert!(matches!(
+            add("one", "https://b.example", "b_"),
+            CannotAdd::NameTaken(_)
+        ));
+        assert!(matches!(
+            add("two", "https://a.example", "b_"),
+            CannotAdd::IssuerTaken(_)
+        ));
+        for prefix in ["user_", "user_x_", "us"] {
+            let error = add("two", "https://b.example", prefix);
+            assert!(matches!(error, CannotAdd::PrefixTaken { .. }), "{prefix}");
+        }
+        assert!(organization.reserves("user_x") && organization.reserves("server"));
+        assert!(!organization.reserves("sensor-1"));
+    }
+
+    #[test]
+    fn only_an_enabled_provider_is_found() {
+        let keys = Keyring::random();
+        let mut organization = organization();
+        organization
+            .add_provider(supabase(&keys, "one", "https://a.example", "user_"))
+            .unwrap();
+        let issuer = organization.providers[0].issuer.clone();
+        assert!(organization.provider_by_issuer(&issuer).is_some());
+        assert!(
+            organization
+                .provider_by_issuer(&format!("{issuer}/"))
+                .is_none()
+        );
+        organization.providers[0].enabled = false;
+        assert!(organization.provider_by_issuer(&issuer).is_none());
+    }
+}
