@@ -1,0 +1,361 @@
+//! The embedded store: one crash-safe file, one process (redb).
+//!
+//! Reads go straight to the file's pages. Writes are taken by one thread that commits whatever has
+//! gathered while the last commit was on its way to the disk: mints per second are not bound to one
+//! `fsync` each. A write is answered after the commit that holds it is durable.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, Table, TableDefinition};
+use tokio::sync::oneshot;
+
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use crate::store::port::{Found, Revision, Store, StoreError, Write};
+use crate::store::record::{Record, RecordKey};
+
+/// The file's name in the data folder.
+pub const FILE_NAME: &str = "store.redb";
+
+/// The most writes that may wait for a commit.
+const QUEUE: usize = 10_000;
+/// The most writes or expired records that one commit takes.
+const BATCH: usize = 1_024;
+/// How often expired records are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// Stands for "does not expire" where a time is stored; such a record is in no expiry row.
+const NEVER: i64 = i64::MAX;
+
+/// Key text -> (revision, expiry in seconds, record text).
+const RECORDS: TableDefinition<&str, (u64, i64, &str)> = TableDefinition::new("records");
+/// (Expiry in seconds, key text): what to sweep, oldest first.
+const EXPIRIES: TableDefinition<(i64, &str), ()> = TableDefinition::new("expiries");
+/// `revision`: the last one given out.
+const COUNTERS: TableDefinition<&str, u64> = TableDefinition::new("counters");
+
+/// An open embedded store. The file is locked until this is dropped.
+pub struct Embedded {
+    database: Arc<Database>,
+    queue: Option<SyncSender<Job>>,
+    writer: Option<JoinHandle<()>>,
+    metrics: Arc<Metrics>,
+}
+
+/// Why the store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error(
+        "the embedded store {0} is in use by another process, most likely a running \
+         `ticketgate serve`; stop that server first, or use its API"
+    )]
+    InUse(PathBuf),
+    /// There is no store.
+    #[error("there is no embedded store at {0}; `ticketgate init` makes one")]
+    Missing(PathBuf),
+    /// The file system or the file says no.
+    #[error("the embedded store {path} cannot be opened: {text}")]
+    Failed {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        text: String,
+    },
+}
+
+struct Job {
+    write: Write,
+    done: oneshot::Sender<Result<Revision, StoreError>>,
+}
+
+impl Embedded {
+    /// Makes an empty store in an existing folder.
+    ///
+    /// # Errors
+    /// [`OpenError`]; a store that is there already is opened and left as it is.
+    pub fn create(
+        folder: &Path,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, OpenError> {
+        let path = folder.join(FILE_NAME);
+        let database = Database::create(&path).map_err(|error| opening(&path, error))?;
+        Self::start(path, database, clock, metrics)
+    }
+
+    /// Opens the store in `folder`.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(
+        folder: &Path,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, OpenError> {
+        let path = folder.join(FILE_NAME);
+        if !path.exists() {
+            return Err(OpenError::Missing(path));
+        }
+        let database = Database::open(&path).map_err(|error| opening(&path, error))?;
+        Self::start(path, database, clock, metrics)
+    }
+
+    fn start(
+        path: PathBuf,
+        database: Database,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, OpenError> {
+        let database = Arc::new(database);
+        let failed = |text: String| OpenError::Failed {
+            path: path.clone(),
+            text,
+        };
+        make_tables(&database).map_err(|error| failed(error.to_string()))?;
+        let (queue, jobs) = sync_channel(QUEUE);
+        let writer = Writer {
+            database: Arc::clone(&database),
+            jobs,
+            clock,
+        };
+        let writer = std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || writer.run())
+            .map_err(|error| failed(error.to_string()))?;
+        Ok(Self {
+            database,
+            queue: Some(queue),
+            writer: Some(writer),
+            metrics,
+        })
+    }
+
+    fn read(&self, key: &RecordKey) -> Result<Option<(u64, String)>, redb::Error> {
+        let transaction = self.database.begin_read()?;
+        let records = transaction.open_table(RECORDS)?;
+        let row = records.get(key.to_string().as_str())?;
+        Ok(row.map(|row| {
+            let (revision, _, text) = row.value();
+            (revision, text.to_owned())
+        }))
+    }
+}
+
+#[async_trait]
+impl Store for Embedded {
+    async fn get(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
+        self.metrics.store_read(key.label());
+        let Some((revision, text)) = self.read(key).map_err(unavailable)? else {
+            return Ok(None);
+        };
+        let record = Record::decode(key, &text).map_err(|error| StoreError::Bad {
+            key: key.clone(),
+            error,
+        })?;
+        Ok(Some(Found {
+            record,
+            revision: Revision(revision),
+        }))
+    }
+
+    async fn put(&self, write: Write) -> Result<Revision, StoreError> {
+        let label = write.key.label();
+        let (done, outcome) = oneshot::channel();
+        let queue = self
+            .queue
+            .as_ref()
+            .expect("the queue is there until the store is dropped");
+        queue
+            .try_send(Job { write, done })
+            .map_err(|error| match error {
+                TrySendError::Full(_) => StoreError::Overloaded,
+                TrySendError::Disconnected(_) => writer_is_gone(),
+            })?;
+        let revision = outcome.await.map_err(|_| writer_is_gone())??;
+        self.metrics.store_write(label);
+        Ok(revision)
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        if self.writer.as_ref().is_none_or(JoinHandle::is_finished) {
+            return Err(writer_is_gone());
+        }
+        self.database
+            .begin_read()
+            .map(drop)
+            .map_err(|error| unavailable(error.into()))
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        // Ends the writer after what is queued; the lock on the file goes with the last handle.
+        drop(self.queue.take());
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+/// The thread that writes.
+struct Writer {
+    database: Arc<Database>,
+    jobs: Receiver<Job>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Writer {
+    fn run(self) {
+        loop {
+            match self.jobs.recv_timeout(SWEEP_EVERY) {
+                Ok(first) => self.commit(first),
+                Err(RecvTimeoutError::Timeout) => self.sweep(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn commit(&self, first: Job) {
+        let jobs: Vec<Job> = std::iter::once(first)
+            .chain(self.jobs.try_iter().take(BATCH - 1))
+            .collect();
+        let outcomes = self.apply(&jobs);
+        for (number, job) in jobs.into_iter().enumerate() {
+            let outcome = match &outcomes {
+                Ok(outcomes) => outcomes[number].clone(),
+                Err(error) => Err(error.clone()),
+            };
+            // Whoever asked may have gone; the change stands all the same.
+            let _ = job.done.send(outcome);
+        }
+    }
+
+    /// Applies the writes in order in one transaction; the outer error is of all of them.
+    fn apply(&self, jobs: &[Job]) -> Result<Vec<Result<Revision, StoreError>>, StoreError> {
+        let now = self.clock.now().as_second();
+        let outcomes = (|| {
+            let transaction = self.database.begin_write()?;
+            let outcomes;
+            {
+                let mut tables = Tables::open(&transaction)?;
+                outcomes = jobs
+                    .iter()
+                    .map(|job| tables.write(&job.write))
+                    .collect::<Result<_, _>>();
+                tables.sweep(now, BATCH)?;
+            }
+            transaction.commit()?;
+            outcomes
+        })();
+        outcomes.map_err(unavailable)
+    }
+
+    fn sweep(&self) {
+        let now = self.clock.now().as_second();
+        let swept = (|| -> Result<(), redb::Error> {
+            let transaction = self.database.begin_write()?;
+            let swept = Tables::open(&transaction)?.sweep(now, BATCH)?;
+            if swept == 0 {
+                return Ok(transaction.abort()?);
+            }
+            Ok(transaction.commit()?)
+        })();
+        if let Err(error) = swept {
+            tracing::warn!(%error, "expired records could not be swept; trying again later");
+        }
+    }
+}
+
+struct Tables<'a> {
+    records: Table<'a, &'static str, (u64, i64, &'static str)>,
+    expiries: Table<'a, (i64, &'static str), ()>,
+    counters: Table<'a, &'static str, u64>,
+}
+
+impl<'a> Tables<'a> {
+    fn open(transaction: &'a redb::WriteTransaction) -> Result<Self, redb::Error> {
+        Ok(Self {
+            records: transaction.open_table(RECORDS)?,
+            expiries: transaction.open_table(EXPIRIES)?,
+            counters: transaction.open_table(COUNTERS)?,
+        })
+    }
+
+    fn write(&mut self, write: &Write) -> Result<Result<Revision, StoreError>, redb::Error> {
+        let key = write.key.to_string();
+        let current = self.records.get(key.as_str())?.map(|row| {
+            let (revision, expiry, _) = row.value();
+            (Revision(revision), expiry)
+        });
+        if current.map(|(revision, _)| revision) != write.expected {
+            return Ok(Err(StoreError::Conflict));
+        }
+        if let Some((_, expiry)) = current {
+            self.expiries.remove((expiry, key.as_str()))?;
+        }
+        let revision = self.next_revision()?;
+        match &write.record {
+            None => drop(self.records.remove(key.as_str())?),
+            Some(record) => {
+                let expiry = record.expires_at().map_or(NEVER, |end| end.as_second());
+                let text = record.encode();
+                self.records
+                    .insert(key.as_str(), (revision.0, expiry, text.as_str()))?;
+                if expiry != NEVER {
+                    self.expiries.insert((expiry, key.as_str()), ())?;
+                }
+            }
+        }
+        Ok(Ok(revision))
+    }
+
+    fn next_revision(&mut self) -> Result<Revision, redb::Error> {
+        let last = self.counters.get("revision")?.map_or(0, |row| row.value());
+        self.counters.insert("revision", last + 1)?;
+        Ok(Revision(last + 1))
+    }
+
+    fn sweep(&mut self, now: i64, limit: usize) -> Result<usize, redb::Error> {
+        let mut expired = Vec::new();
+        for row in self.expiries.range(..=(now, ""))?.take(limit) {
+            let (row, ()) = row.map(|(key, _)| (key, ()))?;
+            let (expiry, key) = row.value();
+            expired.push((expiry, key.to_owned()));
+        }
+        for (expiry, key) in &expired {
+            self.expiries.remove((*expiry, key.as_str()))?;
+            self.records.remove(key.as_str())?;
+        }
+        Ok(expired.len())
+    }
+}
+
+fn make_tables(database: &Database) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    Tables::open(&transaction)?;
+    Ok(transaction.commit()?)
+}
+
+fn opening(path: &Path, error: DatabaseError) -> OpenError {
+    let path = path.to_owned();
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => OpenError::InUse(path),
+        error => OpenError::Failed {
+            path,
+            text: error.to_string(),
+        },
+    }
+}
+
+fn unavailable(error: redb::Error) -> StoreError {
+    StoreError::Unavailable(error.to_string().into())
+}
+
+fn writer_is_gone() -> StoreError {
+    StoreError::Unavailable("the embedded store's writer has stopped".into())
+}

@@ -1,0 +1,9 @@
+//! Where records live. One trait, [`port::Store`]; the embedded store implements it, and so does the
+//! cache in front of any other.
+
+pub mod cached;
+pub mod conformance;
+pub mod embedded;
+pub mod generations;
+pub mod port;
+pub mod record;

@@ -1,0 +1,348 @@
+//! What the store holds: typed records under typed keys, as versioned JSON.
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::acl::document::{self, Mistake};
+use crate::acl::rule::Acl;
+use crate::credential::api_key::ApiKey;
+use crate::credential::holder::Holder;
+use crate::metrics::RecordLabel;
+use crate::names::key_id::ApiKeyId;
+use crate::names::organization_id::OrganizationId;
+use crate::names::origin::Origin;
+use crate::names::token_id::TokenId;
+use crate::names::username::{LocalName, Username};
+use crate::org::organization::Organization;
+
+/// The version that this code writes. Older ones are read; unknown fields are ignored.
+const VERSION: u16 = 1;
+
+/// The name of a record.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RecordKey {
+    /// An organization.
+    Organization(OrganizationId),
+    /// The organization that a UUID is the alias of.
+    Alias(Uuid),
+    /// The policy of an organization.
+    Policy(OrganizationId),
+    /// Whom a username names.
+    Holder(Username),
+    /// Whose a token is.
+    Token(TokenId),
+    /// An API key.
+    ApiKey(ApiKeyId),
+    /// Whether some organization allows a web origin.
+    Origin(Origin),
+}
+
+/// A record. Cloning one costs a reference count.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    /// Under [`RecordKey::Organization`].
+    Organization(Arc<Organization>),
+    /// Under [`RecordKey::Alias`].
+    Alias(Arc<Alias>),
+    /// Under [`RecordKey::Policy`].
+    Policy(Arc<Policy>),
+    /// Under [`RecordKey::Holder`].
+    Holder(Arc<Holder>),
+    /// Under [`RecordKey::Token`].
+    Token(Arc<TokenIndex>),
+    /// Under [`RecordKey::ApiKey`].
+    ApiKey(Arc<ApiKey>),
+    /// Under [`RecordKey::Origin`].
+    Origin(Arc<KnownOrigin>),
+}
+
+/// Which organization a UUID is the alias of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alias {
+    /// The organization.
+    pub organization: OrganizationId,
+}
+
+/// Whose a token is, to find it by its id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenIndex {
+    /// The local part of the username.
+    pub name: LocalName,
+    /// Its organization.
+    pub organization: OrganizationId,
+    /// When the token has expired and the index is of no more use.
+    #[serde(with = "jiff::fmt::serde::timestamp::second::required")]
+    pub expires_at: Timestamp,
+}
+
+/// That some organization allows an origin: what a CORS preflight has to know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownOrigin {}
+
+/// The policy of an organization: the document as written, and the rules that it means.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "PolicyDocument", into = "PolicyDocument")]
+pub struct Policy {
+    document: String,
+    acl: Acl,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PolicyDocument {
+    document: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Envelope<T> {
+    v: u16,
+    record: T,
+}
+
+/// Stored text that is not the record it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadRecord {
+    /// Written by a newer version.
+    #[error("the record has version {0}, this server reads up to {VERSION}: upgrade it")]
+    Newer(u16),
+    /// Not readable.
+    #[error("the record cannot be read: {0}")]
+    Unreadable(String),
+}
+
+/// A type that is stored under a key type of its own.
+pub trait Kept: Clone + Send + Sync + 'static {
+    /// What names one.
+    type Key: Sync;
+
+    /// The name in the store.
+    fn key(key: &Self::Key) -> RecordKey;
+    /// As one of the records.
+    fn into_record(self) -> Record;
+    /// Back from a record; `None` for another type.
+    fn from_record(record: Record) -> Option<Arc<Self>>;
+}
+
+macro_rules! kept {
+    ($type:ident, $key:ty, $variant:ident) => {
+        impl Kept for $type {
+            type Key = $key;
+
+            fn key(key: &$key) -> RecordKey {
+                RecordKey::$variant(key.clone())
+            }
+
+            fn into_record(self) -> Record {
+                Record::$variant(Arc::new(self))
+            }
+
+            fn from_record(record: Record) -> Option<Arc<Self>> {
+                match record {
+                    Record::$variant(record) => Some(record),
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+kept!(Organization, OrganizationId, Organization);
+kept!(Alias, Uuid, Alias);
+kept!(Policy, OrganizationId, Policy);
+kept!(Holder, Username, Holder);
+kept!(TokenIndex, TokenId, Token);
+kept!(ApiKey, ApiKeyId, ApiKey);
+kept!(KnownOrigin, Origin, Origin);
+
+impl Policy {
+    /// Reads and compiles a document.
+    ///
+    /// # Errors
+    /// All mistakes in it.
+    pub fn parse(document: String) -> Result<Self, Vec<Mistake>> {
+        let acl = document::parse(&document)?;
+        Ok(Self { document, acl })
+    }
+
+    /// The document as it was written.
+    pub fn document(&self) -> &str {
+        &self.document
+    }
+
+    /// The rules that it means.
+    pub fn acl(&self) -> &Acl {
+        &self.acl
+    }
+}
+
+impl TryFrom<PolicyDocument> for Policy {
+    type Error = String;
+
+    fn try_from(stored: PolicyDocument) -> Result<Self, String> {
+        Self::parse(stored.document).map_err(|mistakes| mistakes[0].to_string())
+    }
+}
+
+impl From<Policy> for PolicyDocument {
+    fn from(policy: Policy) -> Self {
+        Self {
+            document: policy.document,
+        }
+    }
+}
+
+impl TokenIndex {
+    /// Whose the token is.
+    pub fn username(&self) -> Username {
+        Username {
+            local: self.name.clone(),
+            organization: self.organization.clone(),
+        }
+    }
+}
+
+impl Record {
+    /// When the record is of no more use and may be swept. `None`: never by itself.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        match self {
+            Record::Holder(holder) => holder.expires_at(),
+            Record::Token(index) => Some(index.expires_at),
+            Record::Organization(_)
+            | Record::Alias(_)
+            | Record::Policy(_)
+            | Record::ApiKey(_)
+            | Record::Origin(_) => None,
+        }
+    }
+
+    /// The text that is stored.
+    pub fn encode(&self) -> String {
+        match self {
+            Record::Organization(record) => encode(record),
+            Record::Alias(record) => encode(record),
+            Record::Policy(record) => encode(record),
+            Record::Holder(record) => encode(record),
+            Record::Token(record) => encode(record),
+            Record::ApiKey(record) => encode(record),
+            Record::Origin(record) => encode(record),
+        }
+    }
+
+    /// Reads the text stored under `key`.
+    ///
+    /// # Errors
+    /// [`BadRecord`]; its text never repeats what is stored.
+    pub fn decode(key: &RecordKey, text: &str) -> Result<Self, BadRecord> {
+        Ok(match key {
+            RecordKey::Organization(_) => Record::Organization(decode(text)?),
+            RecordKey::Alias(_) => Record::Alias(decode(text)?),
+            RecordKey::Policy(_) => Record::Policy(decode(text)?),
+            RecordKey::Holder(_) => Record::Holder(decode(text)?),
+            RecordKey::Token(_) => Record::Token(decode(text)?),
+            RecordKey::ApiKey(_) => Record::ApiKey(decode(text)?),
+            RecordKey::Origin(_) => Record::Origin(decode(text)?),
+        })
+    }
+}
+
+fn encode<T: Serialize>(record: &Arc<T>) -> String {
+    serde_json::to_string(&Envelope {
+        v: VERSION,
+        record: record.as_ref(),
+    })
+    .expect("records have text keys and finite numbers, which JSON can hold")
+}
+
+fn decode<T: DeserializeOwned>(text: &str) -> Result<Arc<T>, BadRecord> {
+    #[derive(Deserialize)]
+    struct JustVersion {
+        v: u16,
+    }
+    match serde_json::from_str::<Envelope<T>>(text) {
+        Ok(envelope) if envelope.v <= VERSION => Ok(Arc::new(envelope.record)),
+        Ok(envelope) => Err(BadRecord::Newer(envelope.v)),
+        Err(error) => match serde_json::from_str::<JustVersion>(text) {
+            Ok(JustVersion { v }) if v > VERSION => Err(BadRecord::Newer(v)),
+            _ => Err(BadRecord::Unreadable(format!(
+                "{:?} error",
+                error.classify()
+            ))),
+        },
+    }
+}
+
+impl RecordKey {
+    /// The metric label of its kind.
+    pub fn label(&self) -> RecordLabel {
+        match self {
+            RecordKey::Organization(_) => RecordLabel::Organization,
+            RecordKey::Alias(_) => RecordLabel::Alias,
+            RecordKey::Policy(_) => RecordLabel::Policy,
+            RecordKey::Holder(_) => RecordLabel::Holder,
+            RecordKey::Token(_) => RecordLabel::Token,
+            RecordKey::ApiKey(_) => RecordLabel::ApiKey,
+            RecordKey::Origin(_) => RecordLabel::Origin,
+        }
+    }
+}
+
+impl fmt::Display for RecordKey {
+    /// The key's text in the store: a kind, a colon, a name.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RecordKey::Organization(id) => write!(f, "org:{id}"),
+            RecordKey::Alias(alias) => write!(f, "alias:{alias}"),
+            RecordKey::Policy(organization) => write!(f, "policy:{organization}"),
+            RecordKey::Holder(username) => write!(f, "holder:{username}"),
+            RecordKey::Token(id) => write!(f, "token:{id}"),
+            RecordKey::ApiKey(id) => write!(f, "key:{id}"),
+            RecordKey::Origin(origin) => write!(f, "origin:{origin}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_read_back_ignore_unknown_fields_and_refuse_newer_versions() {
+        let organization = OrganizationId::random();
+        let key = RecordKey::Alias(Uuid::nil());
+        let record = Record::Alias(Arc::new(Alias {
+            organization: organization.clone(),
+        }));
+        let text = record.encode();
+        assert_eq!(Record::decode(&key, &text), Ok(record.clone()));
+        let wider = text.replace("\"organization\"", "\"colour\":\"red\",\"organization\"");
+        assert_eq!(Record::decode(&key, &wider), Ok(record));
+        let newer = text.replace("\"v\":1", "\"v\":2");
+        assert_eq!(Record::decode(&key, &newer), Err(BadRecord::Newer(2)));
+        assert_eq!(
+            Record::decode(&key, r#"{"v":9,"record":7}"#),
+            Err(BadRecord::Newer(9))
+        );
+        assert!(matches!(
+            Record::decode(&key, "{"),
+            Err(BadRecord::Unreadable(_))
+        ));
+    }
+
+    #[test]
+    fn a_policy_is_stored_as_written_and_compiled_when_read() {
+        let document = r#"{"rules":[{"user":"*","topic":"a/{username}","permission":"both"}]}"#;
+        let policy = Policy::parse(document.into()).unwrap();
+        let key = RecordKey::Policy(OrganizationId::random());
+        let text = Record::Policy(Arc::new(policy.clone())).encode();
+        let Ok(Record::Policy(read)) = Record::decode(&key, &text) else {
+            panic!("a policy")
+        };
+        assert_eq!(*read, policy);
+        let broken = text.replace("both", "bath");
+        assert!(Record::decode(&key, &broken).is_err());
+    }
+}
