@@ -19,8 +19,26 @@ pub enum Isolation {
 }
 
 impl Isolation {
-    /// Whether a session of `organization` may live in `compartment`, given the compartment that
-    /// this connection's sessions are in by default.
+    /// Whether a client of `organization` may CONNECT from `compartment`, given the compartment
+    /// that this connection's sessions are in by default.
+    ///
+    /// # Errors
+    /// The reason to refuse.
+    pub fn admits_connect(
+        &self,
+        organization: &OrganizationId,
+        compartment: Option<&str>,
+        home: &str,
+    ) -> Result<(), DenyReason> {
+        match self {
+            // The session is moved into its mountpoint by the answer; until then it is at home.
+            Isolation::Mountpoint if compartment.is_none_or(|at| at == home) => Ok(()),
+            Isolation::Mountpoint => Err(DenyReason::WrongCompartment),
+            _ => self.admits(organization, compartment, home),
+        }
+    }
+
+    /// Whether a session of `organization` may live in `compartment`.
     ///
     /// # Errors
     /// The reason to refuse.
@@ -96,6 +114,16 @@ mod tests {
                 assert_eq!(refused, Err(DenyReason::WrongCompartment));
             }
         }
+    }
+
+    #[test]
+    fn a_mountpoint_is_entered_from_home_only() {
+        let ours = OrganizationId::random();
+        let connect = |from| Isolation::Mountpoint.admits_connect(&ours, Some(from), "");
+        assert_eq!(connect(""), Ok(()));
+        assert_eq!(connect(ours.as_str()), Err(DenyReason::WrongCompartment));
+        let vhost = Isolation::Vhost.admits_connect(&ours, Some("/"), "/");
+        assert_eq!(vhost, Err(DenyReason::WrongCompartment));
     }
 
     #[test]
