@@ -2,90 +2,113 @@
 //! module knows nobody. Nothing here can carry a name, a topic or a secret.
 
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-/// Which hook dialect a question came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum DialectLabel {
-    /// RabbitMQ's HTTP backend.
-    Rabbitmq,
-    /// VerneMQ's webhooks.
-    Vernemq,
+/// A closed set of label values, with the text of each.
+macro_rules! labels {
+    ($(#[$doc:meta])* $name:ident { $($(#[$about:meta])* $variant:ident => $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$about])* $variant,)*
+        }
+
+        impl EncodeLabelValue for $name {
+            fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+                let text = match self { $($name::$variant => $text,)* };
+                EncodeLabelValue::encode(&text, encoder)
+            }
+        }
+    };
 }
 
-/// What was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum QuestionLabel {
-    /// CONNECT.
-    Connect,
-    /// Whether a login is still good.
-    Session,
-    /// PUBLISH or a will.
-    Publish,
-    /// SUBSCRIBE.
-    Subscribe,
-    /// Nothing: the broker told of an event.
-    Event,
-    /// It could not be read.
-    Unreadable,
+labels! {
+    /// Which hook dialect a question came in.
+    DialectLabel {
+        /// RabbitMQ's HTTP backend.
+        Rabbitmq => "rabbitmq",
+        /// VerneMQ's webhooks.
+        Vernemq => "vernemq",
+    }
 }
 
-/// How it ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum OutcomeLabel {
-    /// Yes.
-    Allow,
-    /// No.
-    Deny,
-    /// Not ours.
-    Abstain,
-    /// We could not decide.
-    Unavailable,
-    /// The question was malformed.
-    Malformed,
-    /// The broker did not show its secret.
-    Unauthorized,
-    /// Too many questions at a time.
-    Overloaded,
-    /// The handler panicked.
-    Panicked,
+labels! {
+    /// What was asked.
+    QuestionLabel {
+        /// CONNECT.
+        Connect => "connect",
+        /// Whether a login is still good.
+        Session => "session",
+        /// PUBLISH or a will.
+        Publish => "publish",
+        /// SUBSCRIBE.
+        Subscribe => "subscribe",
+        /// Nothing: the broker told of an event.
+        Event => "event",
+        /// It could not be read.
+        Unreadable => "unreadable",
+    }
 }
 
-/// Which kind of record was read or written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum RecordLabel {
-    /// An organization.
-    Organization,
-    /// The alias of an organization.
-    Alias,
-    /// A policy.
-    Policy,
-    /// Whom a username names.
-    Holder,
-    /// The index of a token.
-    Token,
-    /// An API key.
-    ApiKey,
-    /// A known web origin.
-    Origin,
+labels! {
+    /// How it ended.
+    OutcomeLabel {
+        /// Yes.
+        Allow => "allow",
+        /// No.
+        Deny => "deny",
+        /// Not ours.
+        Abstain => "abstain",
+        /// We could not decide.
+        Unavailable => "unavailable",
+        /// The question was malformed.
+        Malformed => "malformed",
+        /// The broker did not show its secret.
+        Unauthorized => "unauthorized",
+        /// Too many questions at a time.
+        Overloaded => "overloaded",
+        /// The handler panicked.
+        Panicked => "panicked",
+    }
 }
 
-/// How a cache lookup ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum CacheLabel {
-    /// Served from memory.
-    Hit,
-    /// Known not to exist, from memory.
-    NegativeHit,
-    /// An entry was there, but it had been invalidated.
-    Stale,
-    /// Not there.
-    Miss,
+labels! {
+    /// Which kind of record was read or written.
+    RecordLabel {
+        /// An organization.
+        Organization => "organization",
+        /// The alias of an organization.
+        Alias => "alias",
+        /// A policy.
+        Policy => "policy",
+        /// Whom a username names.
+        Holder => "holder",
+        /// The index of a token.
+        Token => "token",
+        /// An API key.
+        ApiKey => "api_key",
+        /// A known web origin.
+        Origin => "origin",
+    }
+}
+
+labels! {
+    /// How a cache lookup ended.
+    CacheLabel {
+        /// Served from memory.
+        Hit => "hit",
+        /// Known not to exist, from memory.
+        NegativeHit => "negative_hit",
+        /// An entry was there, but it had been invalidated.
+        Stale => "stale",
+        /// Not there.
+        Miss => "miss",
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -269,11 +292,11 @@ mod tests {
         metrics.hook(dialect, question, OutcomeLabel::Allow, 0.001);
         let text = metrics.render();
         assert!(
-            text.contains("ticketgate_store_reads_total{record=\"Holder\"} 1"),
+            text.contains("ticketgate_store_reads_total{record=\"holder\"} 1"),
             "{text}"
         );
         assert!(
-            text.contains("ticketgate_hooks_total{dialect=\"Rabbitmq\""),
+            text.contains("ticketgate_hooks_total{dialect=\"rabbitmq\""),
             "{text}"
         );
     }

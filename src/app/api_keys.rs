@@ -1,0 +1,73 @@
+//! API keys: making them, and telling whose a presented one is.
+
+use std::sync::Arc;
+
+use crate::app::App;
+use crate::app::organizations::SetupError;
+use crate::credential::api_key::{ApiKey, ApiKeyKind, PresentedApiKey};
+use crate::credential::scope::Scope;
+use crate::names::organization_id::OrganizationName;
+use crate::secret::Secret;
+use crate::store::port::{self, StoreError};
+
+/// Why a presented key is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// Not ours, unknown or wrong: the caller learns no more than that.
+    #[error("Invalid or missing API key")]
+    Invalid,
+    /// A good key without the right to do this.
+    #[error("the API key lacks the scope `{}`", .0.as_str())]
+    Scope(Scope),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl App {
+    /// Tells whose key it is, if it is good and has the scope.
+    ///
+    /// # Errors
+    /// [`KeyError`]. A forged key costs no lookup.
+    pub async fn check_key(&self, text: &Secret, scope: Scope) -> Result<Arc<ApiKey>, KeyError> {
+        let presented =
+            PresentedApiKey::verify(text.expose(), &self.keys).map_err(|_| KeyError::Invalid)?;
+        let key = port::read::<ApiKey>(&*self.store, &presented.id).await?;
+        let key = key
+            .filter(|key| key.is_of(&presented, &self.keys))
+            .ok_or(KeyError::Invalid)?;
+        if key.has(scope) {
+            Ok(key)
+        } else {
+            Err(KeyError::Scope(scope))
+        }
+    }
+
+    /// Makes a key. The second value is the key itself, to be shown once.
+    ///
+    /// # Errors
+    /// [`SetupError`].
+    pub async fn create_key(
+        &self,
+        organization: OrganizationName,
+        kind: ApiKeyKind,
+        name: &str,
+        scopes: Vec<Scope>,
+    ) -> Result<(ApiKey, Secret), SetupError> {
+        let organization = self.organization(organization).await?;
+        let organization = organization.ok_or(SetupError::NoSuchOrganization)?;
+        SetupError::check_name(name)?;
+        let scopes = if scopes.is_empty() {
+            kind.default_scopes()
+        } else {
+            scopes
+        };
+        if scopes.is_empty() {
+            return Err(SetupError::NoScopes);
+        }
+        let id = organization.id.clone();
+        let (key, text) = ApiKey::create(&self.keys, id, kind, name.into(), scopes, self.now());
+        port::create(&*self.store, &key.id, key.clone()).await?;
+        Ok((key, text))
+    }
+}

@@ -1,0 +1,146 @@
+//! CONNECT: who is this, and is it allowed to be here?
+
+use std::sync::Arc;
+
+use crate::app::App;
+use crate::credential::holder::{CredentialKind, Holder};
+use crate::credential::human_password::HumanPassword;
+use crate::credential::minted_password::MintedPassword;
+use crate::credential::presented::Presented;
+use crate::engine::authenticate::{Proof, authenticate};
+use crate::engine::decision::{Decision, DenyReason, Grant};
+use crate::hooks::connection::{BrokerConnection, ForeignNames};
+use crate::mqtt::request::ConnectRequest;
+use crate::names::username::{PresentedUsername, Username};
+use crate::secret::SecretStr;
+use crate::store::port::{self, Change, StoreError};
+
+impl App {
+    /// Decides a CONNECT.
+    ///
+    /// A forged password is refused before anything is looked up. A hit in the cache waits for
+    /// nothing; a miss is one read of one record.
+    ///
+    /// # Errors
+    /// We could not decide.
+    pub async fn connect(
+        &self,
+        broker: &BrokerConnection,
+        request: &ConnectRequest<'_>,
+    ) -> Result<Decision<Grant>, StoreError> {
+        let Some(username) = &request.peer.username else {
+            return Ok(Decision::Deny(DenyReason::NoUsername));
+        };
+        let Ok(username) = username.parse::<PresentedUsername>() else {
+            return Ok(foreign_name(broker));
+        };
+        let Some(password) = &request.password else {
+            return Ok(Decision::Deny(DenyReason::NoPassword));
+        };
+        let Ok(presented) = Presented::verify(password, &self.keys) else {
+            return Ok(Decision::Deny(DenyReason::ForgedPassword));
+        };
+        let Some(organization) = self.organization_id(username.organization).await? else {
+            return Ok(Decision::Deny(DenyReason::UnknownUsername));
+        };
+        let compartment = request.peer.compartment.as_deref();
+        let admitted = broker
+            .isolation
+            .admits_connect(&organization, compartment, &broker.home);
+        if let Err(reason) = admitted {
+            return Ok(Decision::Deny(reason));
+        }
+        let mountpoint = broker.isolation.mountpoint(&organization);
+        let username = Username {
+            local: username.local,
+            organization,
+        };
+        let holder = port::read::<Holder>(&*self.store, &username).await?;
+        let proof = match presented {
+            Presented::Minted(password) => Proof::Minted(password),
+            Presented::ApiKey(_) => Proof::ApiKey,
+            Presented::Human(password) => Proof::Password {
+                right: self.is_right(password, holder.as_ref()).await?,
+            },
+        };
+        let decision = authenticate(proof, holder.as_deref(), mountpoint, &self.keys, self.now());
+        if let (Decision::Allow(grant), Proof::Minted(password)) = (&decision, proof)
+            && grant.old_pepper
+        {
+            self.renew_digest(&grant.username, password);
+        }
+        Ok(decision)
+    }
+
+    /// Whether a password that somebody chose is right. A name without one costs the same time.
+    async fn is_right(
+        &self,
+        password: &SecretStr<'_>,
+        holder: Option<&Arc<Holder>>,
+    ) -> Result<bool, StoreError> {
+        let stored = holder.and_then(|holder| holder.password());
+        if let Some((_, stored)) = stored
+            && stored.remembers(password.expose(), &self.keys) == Some(true)
+        {
+            return Ok(true);
+        }
+        let known = holder.filter(|_| stored.is_some()).map(Arc::clone);
+        let (keys, password) = (Arc::clone(&self.keys), password.to_secret());
+        let decoy = self.decoy.get().map(Arc::clone);
+        let permit = Arc::clone(&self.hashing).acquire_owned().await;
+        let permit = permit.map_err(|_| StoreError::Overloaded)?;
+        let hashed = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            match known.as_deref().and_then(Holder::password) {
+                Some((_, stored)) => (stored.verify(&password, &keys), None),
+                None => {
+                    let decoy = decoy.unwrap_or_else(|| Arc::new(HumanPassword::decoy()));
+                    decoy.verify(&password, &keys);
+                    (false, Some(decoy))
+                }
+            }
+        });
+        let (right, decoy) = hashed.await.map_err(|error| {
+            StoreError::Unavailable(format!("a password hash was not finished: {error}").into())
+        })?;
+        if let Some(decoy) = decoy {
+            self.decoy.get_or_init(|| decoy);
+        }
+        Ok(right)
+    }
+
+    /// Replaces a digest that an old pepper guards, in the background: the login does not wait for
+    /// it, and a failure only means that the next login tries again.
+    fn renew_digest(&self, username: &Username, password: MintedPassword<'_>) {
+        let newest = self.keys.pepper_id();
+        let Some(renewed) = password.digest(newest, &self.keys) else {
+            return;
+        };
+        let (store, username, token) = (Arc::clone(&self.store), username.clone(), password.id);
+        tokio::spawn(async move {
+            let outcome = port::update::<Holder, StoreError>(&*store, &username, |holder| {
+                let Some(mut holder) = holder.cloned() else {
+                    return Ok(Change::Keep);
+                };
+                for credential in &mut holder.credentials {
+                    if let CredentialKind::Token { id, pepper, digest } = &mut credential.kind
+                        && *id == token
+                    {
+                        (*pepper, *digest) = (newest, renewed);
+                    }
+                }
+                Ok(Change::Set(holder))
+            });
+            if let Err(error) = outcome.await {
+                tracing::warn!(%error, "a digest under an old pepper could not be renewed");
+            }
+        });
+    }
+}
+
+fn foreign_name(broker: &BrokerConnection) -> Decision<Grant> {
+    match broker.foreign_names {
+        ForeignNames::Deny => Decision::Deny(DenyReason::MalformedUsername),
+        ForeignNames::Abstain => Decision::Abstain,
+    }
+}

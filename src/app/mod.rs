@@ -1,0 +1,105 @@
+//! The use cases: one function for each thing that somebody can ask of this server.
+//!
+//! They know neither HTTP nor any broker's wire form. A refusal is a value; an `Err` says that we
+//! could not decide.
+
+pub mod api_keys;
+pub mod authorize;
+pub mod connect;
+pub mod organizations;
+pub mod policies;
+pub mod providers;
+pub mod revoke;
+pub mod tokens;
+pub mod users;
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+
+use jiff::Timestamp;
+use tokio::sync::Semaphore;
+
+use crate::clock::Clock;
+use crate::credential::human_password::HumanPassword;
+use crate::keyring::Keyring;
+use crate::metrics::Metrics;
+use crate::names::organization_id::{OrganizationId, OrganizationName};
+use crate::org::organization::Organization;
+use crate::store::port::{self, Store, StoreError};
+use crate::store::record::Alias;
+
+/// Everything that the use cases share. One per server; there is no global state.
+pub struct App {
+    store: Arc<dyn Store>,
+    keys: Arc<Keyring>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    /// Limits how many slow hashes run at a time, so that logins cannot take every core.
+    hashing: Arc<Semaphore>,
+    decoy: OnceLock<Arc<HumanPassword>>,
+}
+
+impl App {
+    /// Joins the parts. `hashing` slow hashes may run at a time.
+    pub fn new(
+        store: Arc<dyn Store>,
+        keys: Arc<Keyring>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+        hashing: usize,
+    ) -> Self {
+        let hashing = Arc::new(Semaphore::new(hashing.max(1)));
+        Self {
+            store,
+            keys,
+            clock,
+            metrics,
+            hashing,
+            decoy: OnceLock::new(),
+        }
+    }
+
+    /// What this server counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Whether the store can be expected to answer.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn ready(&self) -> Result<(), StoreError> {
+        self.store.ready().await
+    }
+
+    /// Now, in whole seconds as tokens and records have them: a life of an hour is 3600 then.
+    fn now(&self) -> Timestamp {
+        let now = self.clock.now();
+        Timestamp::from_second(now.as_second()).unwrap_or(now)
+    }
+
+    /// The id behind either form of an organization's name; `None`: no organization has that alias.
+    async fn organization_id(
+        &self,
+        name: OrganizationName,
+    ) -> Result<Option<OrganizationId>, StoreError> {
+        match name {
+            OrganizationName::Id(id) => Ok(Some(id)),
+            OrganizationName::Alias(alias) => {
+                let alias = port::read::<Alias>(&*self.store, &alias).await?;
+                Ok(alias.map(|alias| alias.organization.clone()))
+            }
+        }
+    }
+
+    /// The organization behind either form of its name.
+    async fn organization(
+        &self,
+        name: OrganizationName,
+    ) -> Result<Option<Arc<Organization>>, StoreError> {
+        match self.organization_id(name).await? {
+            Some(id) => port::read::<Organization>(&*self.store, &id).await,
+            None => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Organizations: making one.
+
+use uuid::Uuid;
+
+use crate::acl::document::{Mistake, PRESETS, preset};
+use crate::app::App;
+use crate::names::organization_id::OrganizationId;
+use crate::names::origin::Origin;
+use crate::org::organization::{CannotAdd, MAX_NAME_LENGTH, MAX_ORIGINS, Organization, TokenLife};
+use crate::org::provider::BadProvider;
+use crate::store::port::{self, StoreError};
+use crate::store::record::{Alias, KnownOrigin, Policy};
+
+/// Why something cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// No organization of that name.
+    #[error("there is no such organization; `ticketgate org create` makes one")]
+    NoSuchOrganization,
+    /// Empty, over-long or with control characters.
+    #[error("a name is 1 to {MAX_NAME_LENGTH} bytes without control characters")]
+    Name,
+    /// No preset of that name.
+    #[error("there is no preset of that name; choose one of: {}", PRESETS.map(|(name, _)| name).join(", "))]
+    NoSuchPreset,
+    /// More than [`MAX_ORIGINS`].
+    #[error("an organization allows at most {MAX_ORIGINS} origins")]
+    TooManyOrigins,
+    /// A restricted key without scopes could do nothing.
+    #[error("a restricted key needs at least one --scope")]
+    NoScopes,
+    /// The policy document is wrong.
+    #[error("the policy has {} mistake(s):\n{}", .0.len(), lines(.0))]
+    Policy(Vec<Mistake>),
+    /// The provider is wrong.
+    #[error(transparent)]
+    Provider(#[from] BadProvider),
+    /// The provider does not fit beside the others.
+    #[error(transparent)]
+    CannotAdd(#[from] CannotAdd),
+    /// The username could be given to a subject of a provider as well.
+    #[error(
+        "the name `{0}` is reserved: `server` is the service user, and names that begin with a \
+         provider's prefix belong to its subjects"
+    )]
+    ReservedName(String),
+    /// There is one already.
+    #[error("there is one of that name already")]
+    Exists,
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a new organization is like.
+#[derive(Debug)]
+pub struct NewOrganization<'a> {
+    /// What its owner calls it.
+    pub name: &'a str,
+    /// The policy that it begins with.
+    pub preset: &'a str,
+    /// Web origins whose pages may exchange tokens.
+    pub allowed_origins: Vec<Origin>,
+}
+
+impl App {
+    /// Makes an organization.
+    ///
+    /// # Errors
+    /// [`SetupError`].
+    pub async fn create_organization(
+        &self,
+        new: NewOrganization<'_>,
+    ) -> Result<Organization, SetupError> {
+        SetupError::check_name(new.name)?;
+        let document = preset(new.preset).ok_or(SetupError::NoSuchPreset)?;
+        if new.allowed_origins.len() > MAX_ORIGINS {
+            return Err(SetupError::TooManyOrigins);
+        }
+        let organization = Organization {
+            id: OrganizationId::random(),
+            alias: Uuid::new_v4(),
+            name: new.name.to_owned(),
+            token_life: TokenLife::default(),
+            allowed_origins: new.allowed_origins,
+            providers: Vec::new(),
+            created_at: self.now(),
+        };
+        // What belongs to the organization comes first: the organization itself makes it visible.
+        let policy = Policy::parse(document.into()).map_err(SetupError::Policy)?;
+        port::create(&*self.store, &organization.id, policy).await?;
+        let alias = Alias {
+            organization: organization.id.clone(),
+        };
+        port::create(&*self.store, &organization.alias, alias).await?;
+        for origin in &organization.allowed_origins {
+            match port::create(&*self.store, origin, KnownOrigin {}).await {
+                Ok(_) | Err(StoreError::Conflict) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        port::create(&*self.store, &organization.id, organization.clone()).await?;
+        Ok(organization)
+    }
+
+    /// Whether any organization allows the origin: all that a CORS preflight can be judged by.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn knows_origin(&self, origin: &Origin) -> Result<bool, StoreError> {
+        Ok(port::read::<KnownOrigin>(&*self.store, origin)
+            .await?
+            .is_some())
+    }
+}
+
+impl SetupError {
+    /// Checks the name of an organization or key.
+    ///
+    /// # Errors
+    /// [`SetupError::Name`].
+    pub fn check_name(name: &str) -> Result<(), SetupError> {
+        let good = !name.is_empty()
+            && name.len() <= MAX_NAME_LENGTH
+            && !name.chars().any(char::is_control);
+        if good { Ok(()) } else { Err(SetupError::Name) }
+    }
+}
+
+fn lines(mistakes: &[Mistake]) -> String {
+    let lines: Vec<String> = mistakes
+        .iter()
+        .map(|mistake| format!("  {mistake}"))
+        .collect();
+    lines.join("\n")
+}

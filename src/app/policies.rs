@@ -1,0 +1,30 @@
+//! Policies: which topics an organization's users may use.
+
+use crate::app::App;
+use crate::app::organizations::SetupError;
+use crate::names::organization_id::OrganizationName;
+use crate::store::port::{self, Change};
+use crate::store::record::Policy;
+
+impl App {
+    /// Replaces an organization's policy. It holds for the next question of any broker. Returns
+    /// the number of its rules.
+    ///
+    /// # Errors
+    /// [`SetupError::Policy`] with every mistake; the old policy stays then.
+    pub async fn set_policy(
+        &self,
+        organization: OrganizationName,
+        document: String,
+    ) -> Result<usize, SetupError> {
+        let organization = self.organization(organization).await?;
+        let organization = organization.ok_or(SetupError::NoSuchOrganization)?;
+        let policy = Policy::parse(document).map_err(SetupError::Policy)?;
+        let rules = policy.acl().rules().len();
+        port::update::<Policy, SetupError>(&*self.store, &organization.id, |_| {
+            Ok(Change::Set(policy.clone()))
+        })
+        .await?;
+        Ok(rules)
+    }
+}

@@ -1,0 +1,74 @@
+//! `ticketgate init`.
+
+use std::fs::{DirBuilder, OpenOptions, Permissions, set_permissions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use crate::cli::output::Output;
+use crate::clock::SystemClock;
+use crate::config::fields::{key_file, load_places};
+use crate::config::source::Flags;
+use crate::keyring::KeyList;
+use crate::metrics::Metrics;
+use crate::store::embedded::{Embedded, FILE_NAME};
+use crate::wiring::folder_of;
+
+/// Makes what is missing; what is there stays as it is.
+pub fn run(flags: &Flags, output: Output) -> anyhow::Result<()> {
+    let (store, _) = load_places(flags)?;
+    let folder = folder_of(&store);
+    let keys = folder.join("keys");
+    for folder in [folder, &keys] {
+        make_private_folder(folder).with_context(|| folder.display().to_string())?;
+    }
+    let mut made = Vec::new();
+    for name in ["seal", "pepper"] {
+        let path = key_file(folder, name);
+        if make_key_file(&path).with_context(|| path.display().to_string())? {
+            made.push(path.display().to_string());
+        }
+    }
+    let file = folder.join(FILE_NAME);
+    if !file.exists() {
+        Embedded::create(folder, Arc::new(SystemClock), Arc::new(Metrics::new()))?;
+        set_permissions(&file, Permissions::from_mode(0o600))?;
+        made.push(file.display().to_string());
+    }
+    let text = match made.as_slice() {
+        [] => format!("{} has everything already", folder.display()),
+        made => format!(
+            "made {}\nKeep a copy of {} in a safe place: without it every password is void.",
+            made.join(", "),
+            keys.display()
+        ),
+    };
+    output.print(&json!({ "folder": folder, "made": made }), &text);
+    Ok(())
+}
+
+fn make_private_folder(folder: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Returns whether the file was made; one that is there is never touched.
+fn make_key_file(path: &Path) -> std::io::Result<bool> {
+    match OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+    {
+        Ok(mut file) => {
+            file.write_all(KeyList::fresh_line().expose().as_bytes())?;
+            file.sync_all()?;
+            Ok(true)
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,23 @@
+//! `ticketgate keys`.
+
+use clap::Subcommand;
+
+use crate::keyring::KeyList;
+
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Print a fresh line for a list of seal keys or peppers
+    ///
+    /// To rotate: put the line above the others in keys/seal.keys or keys/pepper.keys and restart.
+    /// The newest key makes new passwords, all keys in the list still verify. Drop an old seal key
+    /// when the passwords it made have expired (a day), an old pepper when no user needs it.
+    New,
+}
+
+/// Runs one of them.
+pub fn run(command: &KeysCommand) -> anyhow::Result<()> {
+    match command {
+        KeysCommand::New => print!("{}", KeyList::fresh_line().expose()),
+    }
+    Ok(())
+}

@@ -1,0 +1,297 @@
+//! Set-up without a running server: these commands open the store themselves.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::json;
+
+use crate::app::App;
+use crate::app::organizations::NewOrganization;
+use crate::app::providers::NewSupabase;
+use crate::cli::output::Output;
+use crate::config::fields::load_store;
+use crate::config::source::Flags;
+use crate::credential::api_key::ApiKeyKind;
+use crate::credential::human_password::MAX_LENGTH;
+use crate::credential::scope::Scope;
+use crate::names::base62;
+use crate::names::organization_id::OrganizationName;
+use crate::names::origin::Origin;
+use crate::names::username::LocalName;
+use crate::secret::Secret;
+use crate::wiring;
+
+/// The shortest password that somebody may choose for a user, in characters.
+const MIN_PASSWORD_LENGTH: usize = 8;
+
+#[derive(Debug, Subcommand)]
+pub enum OrgCommand {
+    /// Make an organization
+    Create {
+        /// What to call it
+        #[arg(long)]
+        name: String,
+        /// The topic rules to begin with: blank (nobody may do anything), own-namespace
+        /// (everybody may use users/<username>/#) or permit-all
+        #[arg(long, default_value = "own-namespace")]
+        preset: String,
+        /// A web origin whose pages may exchange tokens, such as https://app.example.com
+        #[arg(long = "allow-origin", value_name = "ORIGIN")]
+        allow_origins: Vec<Origin>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ProviderCommand {
+    /// Add an identity provider
+    #[command(subcommand)]
+    Add(AddProvider),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AddProvider {
+    /// A Supabase project that signs with its JWT secret (HS256)
+    Supabase(SupabaseArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct SupabaseArguments {
+    /// The organization: org_... or its UUID
+    #[arg(long)]
+    org: OrganizationName,
+    /// What to call the provider
+    #[arg(long)]
+    name: String,
+    /// The project, such as https://abc123.supabase.co
+    #[arg(long, value_name = "URL")]
+    project_url: String,
+    /// The file with the project's JWT secret; - for standard input
+    #[arg(long, value_name = "FILE")]
+    jwt_secret_file: PathBuf,
+    /// What the MQTT usernames of its users begin with
+    #[arg(long, value_name = "PREFIX", default_value = "user_")]
+    username_prefix: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Make an API key; it is shown this once
+    Create {
+        /// The organization: org_... or its UUID
+        #[arg(long)]
+        org: OrganizationName,
+        /// Who will use it
+        #[arg(long)]
+        kind: KindArgument,
+        /// What to call it
+        #[arg(long)]
+        name: String,
+        /// What it may do; without any, what its kind usually may
+        #[arg(long = "scope", value_name = "SCOPE")]
+        scopes: Vec<Scope>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum KindArgument {
+    /// sk_: your own servers; every scope
+    Secret,
+    /// pk_: browsers; tokens:exchange only
+    Publishable,
+    /// rk_: one job; the scopes you name
+    Restricted,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Replace an organization's topic rules
+    Set {
+        /// The organization: org_... or its UUID
+        #[arg(long)]
+        org: OrganizationName,
+        /// The document, such as {"rules":[{"user":"*","topic":"users/{username}/#","permission":"both"}]};
+        /// - for standard input
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Make a user; without a password file the password is generated and shown this once
+    Create {
+        /// The organization: org_... or its UUID
+        #[arg(long)]
+        org: OrganizationName,
+        /// The file with the password; - for standard input
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+        /// The part of the username before the @
+        name: LocalName,
+    },
+}
+
+/// `ticketgate org`
+pub fn org(flags: &Flags, command: OrgCommand, output: Output) -> anyhow::Result<()> {
+    let OrgCommand::Create {
+        name,
+        preset,
+        allow_origins,
+    } = command;
+    let new = NewOrganization {
+        name: &name,
+        preset: &preset,
+        allowed_origins: allow_origins,
+    };
+    let organization = with_app(flags, async |app| Ok(app.create_organization(new).await?))?;
+    let (id, alias) = (&organization.id, organization.alias);
+    let text = format!("made organization {id} (also {alias})");
+    output.print(
+        &json!({ "id": id, "alias": alias, "name": name, "preset": preset }),
+        &text,
+    );
+    Ok(())
+}
+
+/// `ticketgate provider`
+pub fn provider(flags: &Flags, command: ProviderCommand, output: Output) -> anyhow::Result<()> {
+    let ProviderCommand::Add(AddProvider::Supabase(arguments)) = command;
+    let jwt_secret = read_secret(&arguments.jwt_secret_file)?;
+    let new = NewSupabase {
+        name: &arguments.name,
+        project_url: &arguments.project_url,
+        jwt_secret: &jwt_secret,
+        username_prefix: &arguments.username_prefix,
+    };
+    let organization = arguments.org.clone();
+    let provider = with_app(flags, async |app| {
+        Ok(app.add_supabase(organization, new).await?)
+    })?;
+    let text = format!(
+        "added provider {} for tokens of {}",
+        provider.name, provider.issuer
+    );
+    let value = json!({
+        "id": provider.id,
+        "name": provider.name,
+        "kind": provider.kind,
+        "issuer": provider.issuer,
+        "username_prefix": provider.username_prefix,
+    });
+    output.print(&value, &text);
+    Ok(())
+}
+
+/// `ticketgate key`
+pub fn key(flags: &Flags, command: KeyCommand, output: Output) -> anyhow::Result<()> {
+    let KeyCommand::Create {
+        org,
+        kind,
+        name,
+        scopes,
+    } = command;
+    let kind = ApiKeyKind::from(kind);
+    let (key, text) = with_app(flags, async |app| {
+        Ok(app.create_key(org, kind, &name, scopes).await?)
+    })?;
+    let shown = format!(
+        "{}\nIt is shown this once; keep it in a safe place.",
+        text.expose()
+    );
+    let value = json!({
+        "id": key.id,
+        "key": text.expose(),
+        "kind": key.kind,
+        "name": key.name,
+        "scopes": key.scopes,
+    });
+    output.print(&value, &shown);
+    Ok(())
+}
+
+/// `ticketgate policy`
+pub fn policy(flags: &Flags, command: PolicyCommand, output: Output) -> anyhow::Result<()> {
+    let PolicyCommand::Set { org, file } = command;
+    let document = read_text(&file)?;
+    let rules = with_app(flags, async |app| Ok(app.set_policy(org, document).await?))?;
+    output.print(
+        &json!({ "rules": rules }),
+        &format!("set a policy of {rules} rules"),
+    );
+    Ok(())
+}
+
+/// `ticketgate user`
+pub fn user(flags: &Flags, command: UserCommand, output: Output) -> anyhow::Result<()> {
+    let UserCommand::Create {
+        org,
+        name,
+        password_file,
+    } = command;
+    let (password, generated) = match &password_file {
+        Some(path) => (read_secret(path)?, false),
+        None => (Secret::new(base62::random(24)), true),
+    };
+    let length = password.expose().len();
+    if !(MIN_PASSWORD_LENGTH..=MAX_LENGTH).contains(&length) {
+        bail!("a password has {MIN_PASSWORD_LENGTH} to {MAX_LENGTH} bytes, not {length}");
+    }
+    let username = with_app(flags, async |app| {
+        Ok(app.create_user(org, name, &password).await?)
+    })?;
+    let username = username.to_string();
+    let shown = if generated {
+        password.expose()
+    } else {
+        "as in the file"
+    };
+    let text = format!("made user {username}, password {shown}");
+    let password = generated.then_some(password.expose());
+    output.print(
+        &json!({ "username": username, "password": password }),
+        &text,
+    );
+    Ok(())
+}
+
+/// A secret from a file or standard input, without the line end.
+pub fn read_secret(path: &Path) -> anyhow::Result<Secret> {
+    let text = Secret::new(read_text(path)?);
+    Ok(Secret::new(text.expose().trim_end_matches(['\r', '\n'])))
+}
+
+fn read_text(path: &Path) -> anyhow::Result<String> {
+    let context = || format!("cannot read {}", path.display());
+    if path == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .with_context(context)?;
+        return Ok(text);
+    }
+    std::fs::read_to_string(path).with_context(context)
+}
+
+/// Opens the store for one command.
+fn with_app<T>(
+    flags: &Flags,
+    work: impl AsyncFnOnce(&App) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let (store, keys) = load_store(flags)?;
+    let app = wiring::app_on_store(&store, keys)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(work(&app))
+}
+
+impl From<KindArgument> for ApiKeyKind {
+    fn from(kind: KindArgument) -> Self {
+        match kind {
+            KindArgument::Secret => ApiKeyKind::Secret,
+            KindArgument::Publishable => ApiKeyKind::Publishable,
+            KindArgument::Restricted => ApiKeyKind::Restricted,
+        }
+    }
+}

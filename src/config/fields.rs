@@ -1,0 +1,417 @@
+//! Every field, with its default, what it means and an example. `ticketgate config` prints them.
+
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::config::brokers;
+use crate::config::source::{Flags, Source, variable};
+use crate::config::{Config, ConfigErrors, LogSettings, StoreLocation};
+use crate::http;
+use crate::keyring::{KeyList, Keyring};
+use crate::secret::Secret;
+use crate::store::cached;
+
+/// The folder of the embedded store, where nothing else is said.
+const DEFAULT_STORE: &str = "embedded:./ticketgate-data";
+
+/// actix-web tells of every worker thread at `info`.
+const DEFAULT_LOG: &str = "info,actix_server=warn";
+
+/// Reads fields one by one, gathering mistakes and descriptions.
+pub struct Reader {
+    /// Where values come from.
+    pub source: Source,
+    described: Vec<String>,
+}
+
+/// A field's name, example and meaning.
+#[derive(Debug, Clone, Copy)]
+pub struct Field<'a> {
+    /// Such as `server.bind`.
+    pub name: &'a str,
+    /// A good value.
+    pub example: &'a str,
+    /// What it means.
+    pub meaning: &'a str,
+}
+
+/// Reads everything that `ticketgate serve` needs.
+///
+/// # Errors
+/// All mistakes at once.
+pub fn load(flags: &Flags) -> Result<Config, ConfigErrors> {
+    read(Source::gather(flags))
+}
+
+/// Reads from a gathered source.
+///
+/// # Errors
+/// All mistakes at once.
+pub fn read(source: Source) -> Result<Config, ConfigErrors> {
+    let mut reader = Reader {
+        source,
+        described: Vec::new(),
+    };
+    let http = reader.http();
+    let store = reader.store();
+    let cache = reader.cache();
+    let keys = reader.keys(&store);
+    let hashing = reader.hashing();
+    let local_socket = reader.local_socket(&store);
+    let log = reader.log();
+    let brokers = brokers::read(&mut reader);
+    let mistakes = reader.source.finish();
+    match keys {
+        Some(keys) if mistakes.is_empty() => Ok(Config {
+            http,
+            store,
+            cache,
+            keys,
+            hashing,
+            local_socket,
+            brokers,
+            log,
+        }),
+        _ => Err(ConfigErrors(mistakes)),
+    }
+}
+
+/// Reads only what the commands need that open the store themselves.
+///
+/// # Errors
+/// All mistakes at once.
+pub fn load_store(flags: &Flags) -> Result<(StoreLocation, Keyring), ConfigErrors> {
+    let mut reader = Reader {
+        source: Source::gather(flags),
+        described: Vec::new(),
+    };
+    let store = reader.store();
+    let keys = reader.keys(&store);
+    let mistakes = reader.source.mistakes_so_far();
+    match keys {
+        Some(keys) if mistakes.is_empty() => Ok((store, keys)),
+        _ => Err(ConfigErrors(mistakes)),
+    }
+}
+
+/// Reads only where the store and the local socket are.
+///
+/// # Errors
+/// All mistakes at once.
+pub fn load_places(flags: &Flags) -> Result<(StoreLocation, PathBuf), ConfigErrors> {
+    let mut reader = Reader {
+        source: Source::gather(flags),
+        described: Vec::new(),
+    };
+    let store = reader.store();
+    let socket = reader.local_socket(&store);
+    let mistakes = reader.source.mistakes_so_far();
+    if mistakes.is_empty() {
+        Ok((store, socket))
+    } else {
+        Err(ConfigErrors(mistakes))
+    }
+}
+
+/// Every field with its default, variable and meaning, as text.
+pub fn describe() -> String {
+    let mut reader = Reader {
+        source: Source::default(),
+        described: Vec::new(),
+    };
+    reader.http();
+    let store = reader.store();
+    reader.cache();
+    reader.keys(&store);
+    reader.hashing();
+    reader.local_socket(&store);
+    reader.log();
+    brokers::describe(&mut reader);
+    reader.described.join("\n")
+}
+
+impl Reader {
+    /// Reads one field with the type's own parser, or takes the default.
+    pub fn parsed<T: FromStr<Err: Display>>(&mut self, field: Field<'_>, default: T) -> T {
+        self.with(field, default, |text| {
+            text.parse::<T>().map_err(|error| error.to_string())
+        })
+    }
+
+    /// Reads one field with `parse`, or takes the default.
+    pub fn with<T>(
+        &mut self,
+        field: Field<'_>,
+        default: T,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> T {
+        self.optional(field, parse).unwrap_or(default)
+    }
+
+    /// Reads one field; `None` where it is not set or wrong.
+    pub fn optional<T>(
+        &mut self,
+        field: Field<'_>,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let Field {
+            name,
+            example,
+            meaning,
+        } = field;
+        let variable = variable(name);
+        self.described
+            .push(format!("{name}\n    {meaning}\n    {variable}={example}\n"));
+        let (text, from) = self.source.take(name)?;
+        match parse(&text) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                let cure = format!("set {variable} or the field to something like `{example}`");
+                self.source
+                    .mistake(format!("  {name}: {error} (from {from}); {cure}"));
+                None
+            }
+        }
+    }
+
+    fn http(&mut self) -> http::Settings {
+        let default = http::Settings::default();
+        let field = |name, example, meaning| Field {
+            name,
+            example,
+            meaning,
+        };
+        http::Settings {
+            bind: self.parsed(
+                field(
+                    "server.bind",
+                    "127.0.0.1:8080",
+                    "Address and port to listen on; port 0: any.",
+                ),
+                default.bind,
+            ),
+            workers: self.parsed(
+                field(
+                    "server.workers",
+                    "2",
+                    "Threads that answer. Default: one for each core.",
+                ),
+                default.workers,
+            ),
+            shutdown_seconds: self.parsed(
+                field(
+                    "server.shutdown_seconds",
+                    "10",
+                    "How long requests may finish at a stop.",
+                ),
+                default.shutdown_seconds,
+            ),
+            hook_deadline: Duration::from_millis(self.with(
+                field(
+                    "hooks.deadline_ms",
+                    "1000",
+                    "How long a whole hook answer may take.",
+                ),
+                default.hook_deadline.as_millis() as u64,
+                at_least_one,
+            )),
+            hook_body_limit: self.with(
+                field(
+                    "hooks.body_limit",
+                    "1048576",
+                    "The longest hook body, in bytes.",
+                ),
+                default.hook_body_limit,
+                at_least_one,
+            ),
+            hooks_in_flight: self.with(
+                field(
+                    "hooks.in_flight",
+                    "4096",
+                    "The most hooks answered at a time.",
+                ),
+                default.hooks_in_flight,
+                at_least_one,
+            ),
+            api_body_limit: self.with(
+                field(
+                    "api.body_limit",
+                    "65536",
+                    "The longest body of an API call, in bytes.",
+                ),
+                default.api_body_limit,
+                at_least_one,
+            ),
+        }
+    }
+
+    fn store(&mut self) -> StoreLocation {
+        let meaning = "Where records live: `embedded:<folder>`.";
+        let field = Field {
+            name: "store.url",
+            example: DEFAULT_STORE,
+            meaning,
+        };
+        let parse = |text: &str| match text.strip_prefix("embedded:") {
+            Some(folder) if !folder.is_empty() => Ok(StoreLocation::Embedded(folder.into())),
+            _ => Err("is not `embedded:<folder>`".to_owned()),
+        };
+        let default = parse(DEFAULT_STORE).expect("the default names a folder");
+        self.with(field, default, parse)
+    }
+
+    fn cache(&mut self) -> cached::Settings {
+        let default = cached::Settings::default();
+        let field = |name, example, meaning| Field {
+            name,
+            example,
+            meaning,
+        };
+        cached::Settings {
+            capacity: self.parsed(
+                field(
+                    "cache.capacity",
+                    "1000000",
+                    "The most records kept in memory.",
+                ),
+                default.capacity,
+            ),
+            max_age_seconds: self.parsed(
+                field(
+                    "cache.max_age_seconds",
+                    "600",
+                    "The longest that one is kept.",
+                ),
+                default.max_age_seconds,
+            ),
+            negative_capacity: self.parsed(
+                field(
+                    "cache.negative_capacity",
+                    "100000",
+                    "The most unknown names kept.",
+                ),
+                default.negative_capacity,
+            ),
+            negative_max_age_seconds: self.parsed(
+                field(
+                    "cache.negative_max_age_seconds",
+                    "30",
+                    "The longest that one is kept.",
+                ),
+                default.negative_max_age_seconds,
+            ),
+        }
+    }
+
+    fn keys(&mut self, store: &StoreLocation) -> Option<Keyring> {
+        let StoreLocation::Embedded(folder) = store;
+        let seals = self.key_list("seal", "Keys that seal minted passwords", folder);
+        let peppers = self.key_list("pepper", "Keys that guard what is stored", folder);
+        Some(Keyring::new(seals?, peppers?))
+    }
+
+    /// A list of keys from the variable or the field `keys.<name>`, or from a file.
+    fn key_list(&mut self, name: &str, meaning: &str, folder: &std::path::Path) -> Option<KeyList> {
+        let (list, file) = (format!("keys.{name}"), format!("keys.{name}_file"));
+        let meaning = format!("{meaning}, newest first: `<id> <key>`, one a line or with commas.");
+        let field = Field {
+            name: &list,
+            example: "Ab3z <43 characters>",
+            meaning: &meaning,
+        };
+        let parse = |text: &str| KeyList::parse(&Secret::new(text)).map_err(|e| e.to_string());
+        let in_place = self.optional(field, parse);
+        let default = key_file(folder, name);
+        let example = default.display().to_string();
+        let field = Field {
+            name: &file,
+            example: &example,
+            meaning: "The same in a file.",
+        };
+        let path = self.parsed(field, default);
+        if in_place.is_some() {
+            return in_place;
+        }
+        let text = std::fs::read_to_string(&path).map_err(|error| error.to_string());
+        match text.and_then(|text| parse(&text)) {
+            Ok(list) => Some(list),
+            Err(error) => {
+                let cure = "`ticketgate init` makes a data folder with keys";
+                self.source
+                    .mistake(format!("  {file}: {}: {error}; {cure}", path.display()));
+                None
+            }
+        }
+    }
+
+    fn hashing(&mut self) -> usize {
+        let meaning = "Slow password hashes (about 20 ms of a core) at a time.";
+        self.with(
+            Field {
+                name: "server.hashing",
+                example: "1",
+                meaning,
+            },
+            1,
+            at_least_one,
+        )
+    }
+
+    fn local_socket(&mut self, store: &StoreLocation) -> PathBuf {
+        let StoreLocation::Embedded(folder) = store;
+        let default = folder.join("admin.sock");
+        let example = default.display().to_string();
+        let meaning = "The socket for `ticketgate revoke` and metrics; its mode is the permission.";
+        self.parsed(
+            Field {
+                name: "server.local_socket",
+                example: &example,
+                meaning,
+            },
+            default,
+        )
+    }
+
+    fn log(&mut self) -> LogSettings {
+        let format = Field {
+            name: "log.format",
+            example: "human",
+            meaning: "`human` or `json`.",
+        };
+        let json = self.with(format, false, |text| match text {
+            "human" => Ok(false),
+            "json" => Ok(true),
+            _ => Err("is neither `human` nor `json`".to_owned()),
+        });
+        let meaning =
+            "What is logged: off, error, warn, info, debug, trace, or a filter by module.";
+        let level = Field {
+            name: "log.level",
+            example: "info",
+            meaning,
+        };
+        let filter = self.with(level, DEFAULT_LOG.to_owned(), |text| {
+            match text.parse::<tracing_subscriber::filter::Targets>() {
+                Ok(_) => Ok(text.to_owned()),
+                Err(error) => Err(error.to_string()),
+            }
+        });
+        LogSettings { json, filter }
+    }
+}
+
+/// Where `ticketgate init` puts a list of keys.
+pub fn key_file(folder: &std::path::Path, name: &str) -> PathBuf {
+    folder.join("keys").join(format!("{name}.keys"))
+}
+
+fn at_least_one<T: FromStr<Err: Display> + PartialOrd + From<u8>>(text: &str) -> Result<T, String> {
+    let number: T = text.parse().map_err(|error: T::Err| error.to_string())?;
+    if number < T::from(1) {
+        Err("must be at least 1".to_owned())
+    } else {
+        Ok(number)
+    }
+}

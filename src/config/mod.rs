@@ -1,0 +1,56 @@
+//! Settings: defaults, then a TOML file, then the environment, then flags. Every mistake is reported
+//! at once, each with its field, its variable and an example of what would be right.
+//!
+//! [`source`] gathers the values, [`fields`] reads them, [`brokers`] reads the broker connections.
+
+pub mod brokers;
+pub mod fields;
+pub mod source;
+
+use std::path::PathBuf;
+
+use crate::hooks::connection::BrokerConnection;
+use crate::http;
+use crate::keyring::Keyring;
+use crate::store::cached;
+
+/// Everything that `ticketgate serve` needs to know.
+pub struct Config {
+    /// The HTTP edge.
+    pub http: http::Settings,
+    /// Where records live.
+    pub store: StoreLocation,
+    /// The cache in front of it.
+    pub cache: cached::Settings,
+    /// The deployment's keys.
+    pub keys: Keyring,
+    /// How many slow password hashes may run at a time.
+    pub hashing: usize,
+    /// The socket for local calls.
+    pub local_socket: PathBuf,
+    /// Who may ask.
+    pub brokers: Vec<BrokerConnection>,
+    /// What is written to standard error.
+    pub log: LogSettings,
+}
+
+/// Where records live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreLocation {
+    /// `embedded:<folder>`
+    Embedded(PathBuf),
+}
+
+/// What is written to standard error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// JSON lines rather than text for people.
+    pub json: bool,
+    /// A filter such as `info` or `ticketgate=debug`.
+    pub filter: String,
+}
+
+/// Everything that is wrong with the settings.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the settings have {} mistake(s):\n{}", .0.len(), .0.join("\n"))]
+pub struct ConfigErrors(pub Vec<String>);

@@ -1,0 +1,103 @@
+//! The one place where errors become HTTP statuses. Bodies serve every known reader at once:
+//! `{"error":"<code>","error_description":"...","message":"...","detail":"..."}`.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+
+use crate::app::api_keys::KeyError;
+use crate::app::tokens::ExchangeError;
+use crate::http::wire::ErrorBody;
+use crate::identity::jwt::TokenError;
+use crate::store::port::StoreError;
+
+/// An error as a client of the API sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiError {
+    status: u16,
+    code: &'static str,
+    text: String,
+    /// What the log says beyond the text, for those errors that are ours.
+    operator_text: Option<String>,
+}
+
+impl ApiError {
+    /// An error with a fixed code and a text for people.
+    pub fn new(status: u16, code: &'static str, text: &str) -> Self {
+        Self {
+            status,
+            code,
+            text: text.to_owned(),
+            operator_text: None,
+        }
+    }
+
+    /// A request that cannot be understood.
+    pub fn invalid_request(text: &str) -> Self {
+        Self::new(400, "invalid_request", text)
+    }
+
+    fn unavailable(error: &dyn std::error::Error) -> Self {
+        let text = "The service cannot answer right now; try again in a moment";
+        let operator_text = Some(error.to_string());
+        Self {
+            operator_text,
+            ..Self::new(503, "temporarily_unavailable", text)
+        }
+    }
+
+    /// The answer. Our own failures are logged here, once.
+    pub fn response(&self) -> HttpResponse {
+        if let Some(operator_text) = &self.operator_text {
+            tracing::warn!(
+                status = self.status,
+                error = operator_text,
+                "a request failed"
+            );
+        }
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = HttpResponse::build(status);
+        match self.status {
+            401 => _ = response.insert_header((WWW_AUTHENTICATE, "Bearer")),
+            429 | 503 => _ = response.insert_header((RETRY_AFTER, "1")),
+            _ => {}
+        }
+        response.json(ErrorBody::new(self.code, &self.text))
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        Self::unavailable(&error)
+    }
+}
+
+impl From<KeyError> for ApiError {
+    fn from(error: KeyError) -> Self {
+        match &error {
+            KeyError::Invalid => Self::new(401, "unauthorized", &error.to_string()),
+            KeyError::Scope(_) => Self::new(403, "insufficient_scope", &error.to_string()),
+            KeyError::Store(_) => Self::unavailable(&error),
+        }
+    }
+}
+
+impl From<ExchangeError> for ApiError {
+    fn from(error: ExchangeError) -> Self {
+        let text = error.to_string();
+        let (status, code) = match &error {
+            ExchangeError::OrganizationNotFound => (404, "organization_not_found"),
+            ExchangeError::ProviderNotFound => (404, "provider_not_found"),
+            ExchangeError::OriginNotAllowed => (403, "origin_not_allowed"),
+            ExchangeError::Token(TokenError::NoEmail) => (422, "email_required"),
+            ExchangeError::Token(TokenError::Expired) => (401, "token_expired"),
+            ExchangeError::Token(_) => (401, "invalid_token"),
+            ExchangeError::NameTaken => (409, "username_taken"),
+            ExchangeError::TooMany(_) => (429, "too_many_tokens"),
+            ExchangeError::SecretLost | ExchangeError::Store(_) => {
+                return Self::unavailable(&error);
+            }
+        };
+        Self::new(status, code, &text)
+    }
+}

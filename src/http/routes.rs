@@ -1,0 +1,119 @@
+//! Every route: method, path, who may call it, what answers. A route that is not in one of these
+//! tables does not exist.
+
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse, Route};
+
+use crate::http::error::ApiError;
+use crate::http::{cors, health, hooks, local, tokens};
+
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody.
+    Open,
+    /// A broker that shows its connection's secret.
+    HookSecret,
+    /// Whoever shows an identity token, with an API key of the organization or without.
+    IdentityToken,
+    /// Whoever may open the local socket: the file's owner.
+    LocalSocket,
+}
+
+/// A row of a table.
+pub struct Row {
+    /// `GET`, `POST`, or `*` for all.
+    pub method: &'static str,
+    /// The path as actix-web matches it.
+    pub path: &'static str,
+    /// Who may call it.
+    pub access: Access,
+    handler: fn() -> Route,
+}
+
+/// The routes of the public address.
+pub const PUBLIC: [Row; 4] = [
+    row("GET", "/health/live", Access::Open, || {
+        web::get().to(health::live)
+    }),
+    row("GET", "/health/ready", Access::Open, || {
+        web::get().to(health::ready)
+    }),
+    row("POST", "/v2/tokens/exchange", Access::IdentityToken, || {
+        web::post().to(tokens::exchange)
+    }),
+    row("*", "/hooks/{call:.*}", Access::HookSecret, || {
+        web::route().to(hooks::answer)
+    }),
+];
+
+/// The routes of the local socket.
+pub const LOCAL: [Row; 3] = [
+    row("GET", "/health/ready", Access::LocalSocket, || {
+        web::get().to(health::ready)
+    }),
+    row("GET", "/metrics", Access::LocalSocket, || {
+        web::get().to(health::metrics)
+    }),
+    row("POST", "/revoke", Access::LocalSocket, || {
+        web::post().to(local::revoke)
+    }),
+];
+
+const fn row(
+    method: &'static str,
+    path: &'static str,
+    access: Access,
+    handler: fn() -> Route,
+) -> Row {
+    Row {
+        method,
+        path,
+        access,
+        handler,
+    }
+}
+
+/// Sets up the public address.
+pub fn public(services: &mut ServiceConfig) {
+    for Row {
+        path,
+        access,
+        handler,
+        ..
+    } in &PUBLIC
+    {
+        let mut resource = web::resource(*path).route(handler());
+        if *access == Access::IdentityToken {
+            resource =
+                resource.route(web::method(actix_web::http::Method::OPTIONS).to(cors::preflight));
+        }
+        services.service(resource.default_service(web::to(wrong_method)));
+    }
+    services.default_service(web::to(not_found));
+}
+
+/// Sets up the local socket.
+pub fn local(services: &mut ServiceConfig) {
+    for Row { path, handler, .. } in &LOCAL {
+        services.service(web::resource(*path).route(handler()));
+    }
+    services.default_service(web::to(not_found));
+}
+
+async fn not_found(request: HttpRequest, body: web::Payload) -> HttpResponse {
+    drain(body).await;
+    let text = format!("there is nothing at {}", request.path());
+    ApiError::new(404, "not_found", &text).response()
+}
+
+async fn wrong_method(request: HttpRequest, body: web::Payload) -> HttpResponse {
+    drain(body).await;
+    let text = format!("{} is not possible at {}", request.method(), request.path());
+    ApiError::new(405, "method_not_allowed", &text).response()
+}
+
+/// Reads a small body away: actix-web closes a connection whose request was left unread.
+async fn drain(body: web::Payload) {
+    let _ = body.to_bytes_limited(64 * 1024).await;
+}

@@ -1,0 +1,140 @@
+//! Published JSON names, here and nowhere else.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::app::revoke::Revoked;
+use crate::app::tokens::MintedToken;
+use crate::secret::Secret;
+
+/// The body of every error.
+#[derive(Debug, Serialize)]
+pub struct ErrorBody<'a> {
+    error: &'static str,
+    error_description: &'a str,
+    message: &'a str,
+    detail: &'a str,
+}
+
+impl<'a> ErrorBody<'a> {
+    /// One text under every name that a client reads.
+    pub fn new(error: &'static str, text: &'a str) -> Self {
+        Self {
+            error,
+            error_description: text,
+            message: text,
+            detail: text,
+        }
+    }
+}
+
+/// The body of `POST /v2/tokens/exchange`, in either published shape. Other fields are ignored:
+/// clients send some that mean nothing here.
+#[derive(Deserialize)]
+pub struct ExchangeBody {
+    /// The organization's id or UUID.
+    pub organization_id: Option<String>,
+    /// The provider's product or name.
+    pub provider: Option<String>,
+    /// The provider's id.
+    pub integration_id: Option<Uuid>,
+    /// The identity token.
+    #[serde(deserialize_with = "secret", default)]
+    pub token: Option<Secret>,
+    /// The life asked for, in seconds.
+    pub ttl: Option<u64>,
+    /// An API key, for callers that cannot set a header.
+    #[serde(deserialize_with = "secret", default)]
+    pub secret_key: Option<Secret>,
+}
+
+/// The reply to an exchange: the fields of both published shapes.
+#[derive(Serialize)]
+pub struct ExchangeReply<'a> {
+    mqtt_username: String,
+    mqtt_password: &'a str,
+    mqtt_credentials: MqttCredentials<'a>,
+    access_token: &'a str,
+    token_type: &'static str,
+    token_id: String,
+    provider: &'static str,
+    user_id: &'a str,
+    user_email: Option<&'a str>,
+    expires_in: i64,
+    expires_at: String,
+    refresh_recommended_at: String,
+}
+
+#[derive(Serialize)]
+struct MqttCredentials<'a> {
+    username: String,
+    password: &'a str,
+}
+
+impl<'a> ExchangeReply<'a> {
+    /// The reply that hands out a token.
+    pub fn new(token: &'a MintedToken) -> Self {
+        let password = token.password.expose();
+        Self {
+            mqtt_username: token.username.to_string(),
+            mqtt_password: password,
+            mqtt_credentials: MqttCredentials {
+                username: token.username.to_string(),
+                password,
+            },
+            access_token: password,
+            token_type: "Bearer",
+            token_id: token.id.to_string(),
+            provider: token.provider.as_str(),
+            user_id: &token.subject,
+            user_email: token.email.as_deref(),
+            expires_in: token.life().as_secs(),
+            expires_at: whole_seconds(token.expires_at),
+            refresh_recommended_at: whole_seconds(token.refresh_recommended_at()),
+        }
+    }
+}
+
+/// The body of `POST /revoke` on the local socket.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevokeBody {
+    /// A token id or a username.
+    pub target: String,
+}
+
+/// The reply to a revoke.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RevokeReply {
+    /// Whose credentials they were.
+    pub username: String,
+    /// How many were live until now.
+    pub revoked: usize,
+}
+
+impl From<Revoked> for RevokeReply {
+    fn from(revoked: Revoked) -> Self {
+        Self {
+            username: revoked.username.to_string(),
+            revoked: revoked.credentials,
+        }
+    }
+}
+
+/// The reply of `/health/ready`.
+#[derive(Debug, Serialize)]
+pub struct ReadyReply {
+    /// Whether the server can do its work.
+    pub ready: bool,
+    /// What is wrong, in words.
+    pub problems: Vec<String>,
+}
+
+/// RFC 3339 in UTC without fractions, which every client can read.
+fn whole_seconds(time: jiff::Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+fn secret<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.map(Secret::new))
+}
