@@ -1,0 +1,3 @@
+//! What brokers ask and what they are told.
+
+mod decisions;

@@ -1,0 +1,5 @@
+//! Tests of the whole system on real parts, in one binary.
+
+mod exchange;
+mod hooks;
+mod support;
