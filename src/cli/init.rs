@@ -4,24 +4,22 @@ use std::fs::{DirBuilder, OpenOptions, Permissions, set_permissions};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use serde_json::json;
 
 use crate::cli::output::Output;
-use crate::clock::SystemClock;
+use crate::config::StoreLocation;
 use crate::config::fields::{key_file, load_places};
 use crate::config::source::Flags;
 use crate::keyring::KeyList;
-use crate::metrics::Metrics;
-use crate::store::embedded::{Embedded, FILE_NAME};
-use crate::wiring::folder_of;
+use crate::store::embedded::FILE_NAME;
+use crate::wiring;
 
 /// Makes what is missing; what is there stays as it is.
 pub fn run(flags: &Flags, output: Output) -> anyhow::Result<()> {
     let (store, _) = load_places(flags)?;
-    let folder = folder_of(&store);
+    let StoreLocation::Embedded(folder) = &store;
     let keys = folder.join("keys");
     for folder in [folder, &keys] {
         make_private_folder(folder).with_context(|| folder.display().to_string())?;
@@ -35,7 +33,7 @@ pub fn run(flags: &Flags, output: Output) -> anyhow::Result<()> {
     }
     let file = folder.join(FILE_NAME);
     if !file.exists() {
-        Embedded::create(folder, Arc::new(SystemClock), Arc::new(Metrics::new()))?;
+        wiring::create_store(folder)?;
         set_permissions(&file, Permissions::from_mode(0o600))?;
         made.push(file.display().to_string());
     }

@@ -12,13 +12,14 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::config::LogSettings;
 use crate::config::fields::load;
 use crate::config::source::Flags;
+use crate::http::server::run_event_loop;
 use crate::wiring;
 
 /// Runs until it is told to stop (SIGTERM, SIGINT).
 pub fn run(flags: &Flags) -> anyhow::Result<()> {
     let config = load(flags)?;
     start_logging(&config.log)?;
-    actix_web::rt::System::new().block_on(async {
+    run_event_loop(async {
         if config.brokers.is_empty() {
             tracing::warn!("no broker connection is set up, so no broker can ask; see [brokers]");
         }
@@ -27,7 +28,7 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
         let stopper = running.stopper();
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        actix_web::rt::spawn(async move {
+        tokio::spawn(async move {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}

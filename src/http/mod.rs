@@ -7,6 +7,7 @@ pub mod hooks;
 pub mod keys;
 pub mod local;
 pub mod routes;
+pub mod server;
 pub mod tokens;
 pub mod wire;
 

@@ -29,11 +29,11 @@ pub fn matches(filter: &str, topic: &str) -> bool {
 
 /// Whether every topic that `requested` matches is matched by `filter` as well.
 pub fn covers(filter: &str, requested: &str) -> bool {
+    let requested = without_empty_topic(requested);
     if begins_with_wildcard(filter) && requested.starts_with('$') {
         return false;
     }
-    // No topic has zero levels, so `#` and `+/#` match the same topics. Below the first level
-    // they differ: `a/#` matches `a`, `a/+/#` does not.
+    // No topic has zero levels, so `#` and `+/#` match the same topics.
     if filter == "+/#" {
         return true;
     }
@@ -53,6 +53,7 @@ pub fn covers(filter: &str, requested: &str) -> bool {
 
 /// Whether some topic is matched by both filters.
 pub fn overlaps(a: &str, b: &str) -> bool {
+    let (a, b) = (without_empty_topic(a), without_empty_topic(b));
     if (begins_with_wildcard(a) && b.starts_with('$'))
         || (begins_with_wildcard(b) && a.starts_with('$'))
     {
@@ -67,6 +68,12 @@ pub fn overlaps(a: &str, b: &str) -> bool {
             _ => return false,
         }
     }
+}
+
+/// By its levels `/#` would match the empty topic as well. There is none (MQTT-4.7.3-1), so it
+/// matches what `/+/#` does.
+fn without_empty_topic(filter: &str) -> &str {
+    if filter == "/#" { "/+/#" } else { filter }
 }
 
 fn begins_with_wildcard(filter: &str) -> bool {
@@ -120,6 +127,8 @@ mod tests {
             ("+/+/#", "#", false),
             ("$SYS/#", "$SYS/+", true),
             ("$SYS/#", "#", false),
+            ("/+/#", "/#", true),
+            ("/#", "/+/#", true),
         ] {
             assert_eq!(covers(filter, requested), expected, "{filter} {requested}");
         }
@@ -140,6 +149,8 @@ mod tests {
             ("$SYS/x", "+/x", false),
             ("$SYS/#", "$SYS/x", true),
             ("a", "a/+", false),
+            ("+", "/#", false),
+            ("+/+", "/#", true),
         ] {
             assert_eq!(overlaps(a, b), expected, "{a} {b}");
             assert_eq!(overlaps(b, a), expected, "{b} {a}");

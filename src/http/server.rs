@@ -1,0 +1,197 @@
+//! The server itself: listening, serving, stopping in order.
+
+use std::io::{Error, ErrorKind};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::{App as WebApp, HttpServer, web};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::app::App;
+use crate::hooks::connection::BrokerConnection;
+use crate::http::{Edge, Settings, routes};
+
+/// Longer than any broker keeps an idle connection, so that the broker is the one to close it: a
+/// request that crosses our close would be lost.
+const KEEP_ALIVE: Duration = Duration::from_secs(120);
+/// Connections that wait to be accepted; a broker reconnects all of its pool at once.
+const BACKLOG: i32 = 4_096;
+
+/// A server that is bound and will run.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    edge: web::Data<Edge>,
+    public: Server,
+    local: Option<Server>,
+}
+
+/// Stops a server from elsewhere.
+#[derive(Clone)]
+pub struct Stopper {
+    edge: web::Data<Edge>,
+    handles: Vec<ServerHandle>,
+}
+
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The public address.
+    #[error("cannot listen on {address}: {error}; choose another with server.bind")]
+    Address {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: Error,
+    },
+    /// The local socket.
+    #[error("cannot listen on {path}: {error}; choose another with server.local_socket")]
+    Socket {
+        /// The socket's file.
+        path: PathBuf,
+        /// What the system said.
+        error: Error,
+    },
+}
+
+/// Runs the work on the HTTP framework's event loop.
+pub fn run_event_loop<T>(work: impl Future<Output = T>) -> T {
+    actix_web::rt::System::new().block_on(work)
+}
+
+/// Binds the addresses. Must be called on the event loop. The local socket is optional: without
+/// one there are no local calls.
+///
+/// # Errors
+/// [`ListenError`].
+pub fn start(
+    app: Arc<App>,
+    brokers: Vec<BrokerConnection>,
+    settings: Settings,
+    local_socket: Option<&Path>,
+) -> Result<Running, ListenError> {
+    let address = settings.bind;
+    let wrong = |error| ListenError::Address { address, error };
+    let listener = listen(address).map_err(wrong)?;
+    let address = listener.local_addr().map_err(wrong)?;
+    let edge = web::Data::new(Edge::new(app, brokers, settings));
+    let local = match local_socket {
+        Some(path) => {
+            let path = path.to_owned();
+            let wrong = |error| ListenError::Socket {
+                path: path.clone(),
+                error,
+            };
+            Some(serve_local(&path, &edge).map_err(wrong)?)
+        }
+        None => None,
+    };
+    let public = serve_public(listener, &edge).map_err(wrong)?;
+    Ok(Running {
+        address,
+        edge,
+        public,
+        local,
+    })
+}
+
+impl Running {
+    /// What stops it.
+    pub fn stopper(&self) -> Stopper {
+        let servers = [Some(&self.public), self.local.as_ref()];
+        let handles = servers.into_iter().flatten().map(Server::handle).collect();
+        Stopper {
+            edge: self.edge.clone(),
+            handles,
+        }
+    }
+
+    /// Runs until it is stopped; requests that are being answered finish first.
+    ///
+    /// # Errors
+    /// When accepting connections fails for good.
+    pub async fn run(self) -> Result<(), Error> {
+        let local = async {
+            match self.local {
+                Some(local) => local.await,
+                None => Ok(()),
+            }
+        };
+        tokio::try_join!(self.public, local).map(drop)
+    }
+}
+
+impl Stopper {
+    /// Reports "not ready", then stops accepting and lets requests finish.
+    pub async fn stop(&self) {
+        self.edge.begin_to_stop();
+        for handle in &self.handles {
+            handle.stop(true).await;
+        }
+    }
+}
+
+fn serve_public(listener: TcpListener, edge: &web::Data<Edge>) -> Result<Server, Error> {
+    let shared = edge.clone();
+    let app = move || {
+        WebApp::new()
+            .app_data(shared.clone())
+            .configure(routes::public)
+    };
+    let Settings {
+        workers,
+        shutdown_seconds,
+        ..
+    } = *edge.settings();
+    let mut server = HttpServer::new(app)
+        .keep_alive(KEEP_ALIVE)
+        .tcp_nodelay(true)
+        .shutdown_timeout(shutdown_seconds)
+        .disable_signals();
+    if workers > 0 {
+        server = server.workers(workers);
+    }
+    Ok(server.listen(listener)?.run())
+}
+
+/// The local socket. A file that is left from a crash is replaced: the store's lock has told
+/// already that no other server uses this folder.
+fn serve_local(path: &Path, edge: &web::Data<Edge>) -> Result<Server, Error> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    let shared = edge.clone();
+    let app = move || {
+        WebApp::new()
+            .app_data(shared.clone())
+            .configure(routes::local)
+    };
+    let shutdown = edge.settings().shutdown_seconds;
+    let server = HttpServer::new(app)
+        .workers(1)
+        .shutdown_timeout(shutdown)
+        .disable_signals();
+    Ok(server.listen_uds(listener)?.run())
+}
+
+/// Binds with a longer backlog than the standard library's.
+fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
