@@ -106,6 +106,13 @@ impl Source {
         self.mistakes.push(text);
     }
 
+    /// Whether a mistake about the field has been noted.
+    pub fn is_wrong(&self, field: &str) -> bool {
+        self.mistakes
+            .iter()
+            .any(|mistake| mistake.starts_with(&format!("  {field}: ")))
+    }
+
     /// The mistakes noted so far.
     pub fn mistakes_so_far(self) -> Vec<String> {
         self.mistakes

@@ -2,4 +2,6 @@
 
 mod exchange;
 mod hooks;
+mod program;
+mod rabbitmq;
 mod support;

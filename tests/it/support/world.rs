@@ -16,6 +16,7 @@ use ticketgate::hooks::connection::{BrokerConnection, ForeignNames};
 use ticketgate::hooks::dialect::Dialect;
 use ticketgate::hooks::rabbitmq;
 use ticketgate::http::Settings;
+use ticketgate::http::server::{self, Stopper};
 use ticketgate::identity::jwt;
 use ticketgate::keyring::Keyring;
 use ticketgate::metrics::Metrics;
@@ -24,7 +25,6 @@ use ticketgate::secret::Secret;
 use ticketgate::store::cached::{self, Cached};
 use ticketgate::store::embedded::Embedded;
 use ticketgate::store::port::Store;
-use ticketgate::wiring::{self, Stopper};
 
 pub const PROJECT_URL: &str = "https://demo.supabase.co";
 pub const JWT_SECRET: &str = "a shared secret of more than 32 bytes";
@@ -295,8 +295,8 @@ fn serve(
 ) -> (String, Stopper, JoinHandle<()>) {
     let (started, starting) = std::sync::mpsc::channel();
     let thread = std::thread::spawn(move || {
-        actix_web::rt::System::new().block_on(async move {
-            let running = wiring::start(app, brokers, settings, None).unwrap();
+        server::run_event_loop(async move {
+            let running = server::start(app, brokers, settings, None).unwrap();
             started.send((running.address, running.stopper())).unwrap();
             running.run().await.unwrap();
         });
