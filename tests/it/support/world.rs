@@ -248,11 +248,13 @@ pub fn sign(claims: &Value) -> String {
         .to_owned()
 }
 
-fn open_store(folder: &Path, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) -> Arc<dyn Store> {
+/// An embedded store in a folder.
+pub fn open_store(folder: &Path, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) -> Arc<dyn Store> {
     Arc::new(Embedded::create(folder, Arc::clone(clock), Arc::clone(metrics)).unwrap())
 }
 
-async fn set_up(app: &App, policy: &Value) -> (OrganizationId, String) {
+/// An organization with a policy and a provider; returns its id and its UUID.
+pub async fn set_up(app: &App, policy: &Value) -> (OrganizationId, String) {
     let new = NewOrganization {
         name: "demo",
         preset: "blank",
@@ -271,7 +273,8 @@ async fn set_up(app: &App, policy: &Value) -> (OrganizationId, String) {
     (organization.id, organization.alias.to_string())
 }
 
-fn broker(
+/// A broker connection with the tests' secret.
+pub fn broker(
     name: &str,
     dialect: Dialect,
     isolation: &Isolation,
