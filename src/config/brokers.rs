@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::fields::{Field, Reader};
+use crate::config::reader::{Field, Reader};
 use crate::engine::isolation::Isolation;
 use crate::hooks::connection::{BrokerConnection, ForeignNames, parse_secrets};
 use crate::hooks::dialect::{Dialect, DialectName};

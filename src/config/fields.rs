@@ -1,12 +1,11 @@
 //! Every field, with its default, what it means and an example. `ticketgate config` prints them.
 
-use std::fmt::Display;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use crate::config::brokers;
-use crate::config::source::{Flags, Source, variable};
+use crate::config::reader::{Field, Reader, at_least_one};
+use crate::config::source::{Flags, Source};
 use crate::config::{Config, ConfigErrors, LogSettings, StoreLocation};
 use crate::http;
 use crate::keyring::{KeyList, Keyring};
@@ -18,24 +17,6 @@ const DEFAULT_STORE: &str = "embedded:./ticketgate-data";
 
 /// actix-web tells of every worker thread at `info`.
 const DEFAULT_LOG: &str = "info,actix_server=warn";
-
-/// Reads fields one by one, gathering mistakes and descriptions.
-pub struct Reader {
-    /// Where values come from.
-    pub source: Source,
-    described: Vec<String>,
-}
-
-/// A field's name, example and meaning.
-#[derive(Debug, Clone, Copy)]
-pub struct Field<'a> {
-    /// Such as `server.bind`.
-    pub name: &'a str,
-    /// A good value.
-    pub example: &'a str,
-    /// What it means.
-    pub meaning: &'a str,
-}
 
 /// Reads everything that `ticketgate serve` needs.
 ///
@@ -50,10 +31,7 @@ pub fn load(flags: &Flags) -> Result<Config, ConfigErrors> {
 /// # Errors
 /// All mistakes at once.
 pub fn read(source: Source) -> Result<Config, ConfigErrors> {
-    let mut reader = Reader {
-        source,
-        described: Vec::new(),
-    };
+    let mut reader = Reader::new(source);
     let http = reader.http();
     let store = reader.store();
     let cache = reader.cache();
@@ -83,10 +61,7 @@ pub fn read(source: Source) -> Result<Config, ConfigErrors> {
 /// # Errors
 /// All mistakes at once.
 pub fn load_store(flags: &Flags) -> Result<(StoreLocation, Keyring), ConfigErrors> {
-    let mut reader = Reader {
-        source: Source::gather(flags),
-        described: Vec::new(),
-    };
+    let mut reader = Reader::new(Source::gather(flags));
     let store = reader.store();
     let keys = reader.keys(&store);
     let mistakes = reader.source.mistakes_so_far();
@@ -101,10 +76,7 @@ pub fn load_store(flags: &Flags) -> Result<(StoreLocation, Keyring), ConfigError
 /// # Errors
 /// All mistakes at once.
 pub fn load_places(flags: &Flags) -> Result<(StoreLocation, PathBuf), ConfigErrors> {
-    let mut reader = Reader {
-        source: Source::gather(flags),
-        described: Vec::new(),
-    };
+    let mut reader = Reader::new(Source::gather(flags));
     let store = reader.store();
     let socket = reader.local_socket(&store);
     let mistakes = reader.source.mistakes_so_far();
@@ -117,10 +89,7 @@ pub fn load_places(flags: &Flags) -> Result<(StoreLocation, PathBuf), ConfigErro
 
 /// Every field with its default, variable and meaning, as text.
 pub fn describe() -> String {
-    let mut reader = Reader {
-        source: Source::default(),
-        described: Vec::new(),
-    };
+    let mut reader = Reader::new(Source::default());
     reader.http();
     let store = reader.store();
     reader.cache();
@@ -129,53 +98,10 @@ pub fn describe() -> String {
     reader.local_socket(&store);
     reader.log();
     brokers::describe(&mut reader);
-    reader.described.join("\n")
+    reader.described()
 }
 
 impl Reader {
-    /// Reads one field with the type's own parser, or takes the default.
-    pub fn parsed<T: FromStr<Err: Display>>(&mut self, field: Field<'_>, default: T) -> T {
-        self.with(field, default, |text| {
-            text.parse::<T>().map_err(|error| error.to_string())
-        })
-    }
-
-    /// Reads one field with `parse`, or takes the default.
-    pub fn with<T>(
-        &mut self,
-        field: Field<'_>,
-        default: T,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> T {
-        self.optional(field, parse).unwrap_or(default)
-    }
-
-    /// Reads one field; `None` where it is not set or wrong.
-    pub fn optional<T>(
-        &mut self,
-        field: Field<'_>,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        let Field {
-            name,
-            example,
-            meaning,
-        } = field;
-        let variable = variable(name);
-        self.described
-            .push(format!("{name}\n    {meaning}\n    {variable}={example}\n"));
-        let (text, from) = self.source.take(name)?;
-        match parse(&text) {
-            Ok(value) => Some(value),
-            Err(error) => {
-                let cure = format!("set {variable} or the field to something like `{example}`");
-                self.source
-                    .mistake(format!("  {name}: {error} (from {from}); {cure}"));
-                None
-            }
-        }
-    }
-
     fn http(&mut self) -> http::Settings {
         let default = http::Settings::default();
         let field = |name, example, meaning| Field {
@@ -405,13 +331,4 @@ impl Reader {
 /// Where `ticketgate init` puts a list of keys.
 pub fn key_file(folder: &std::path::Path, name: &str) -> PathBuf {
     folder.join("keys").join(format!("{name}.keys"))
-}
-
-fn at_least_one<T: FromStr<Err: Display> + PartialOrd + From<u8>>(text: &str) -> Result<T, String> {
-    let number: T = text.parse().map_err(|error: T::Err| error.to_string())?;
-    if number < T::from(1) {
-        Err("must be at least 1".to_owned())
-    } else {
-        Ok(number)
-    }
 }

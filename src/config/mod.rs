@@ -1,10 +1,12 @@
 //! Settings: defaults, then a TOML file, then the environment, then flags. Every mistake is reported
 //! at once, each with its field, its variable and an example of what would be right.
 //!
-//! [`source`] gathers the values, [`fields`] reads them, [`brokers`] reads the broker connections.
+//! [`source`] gathers the values, [`reader`] reads one, [`fields`] knows them all, [`brokers`] those of
+//! the broker connections.
 
 pub mod brokers;
 pub mod fields;
+pub mod reader;
 pub mod source;
 
 use std::path::PathBuf;

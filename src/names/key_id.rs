@@ -1,6 +1,5 @@
 //! Ids of API keys and of the keys that seal and pepper.
 
-use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -41,6 +40,8 @@ impl<const N: usize> Base62Id<N> {
     }
 }
 
+text_name!(Base62Id<N>, NotAnId, const N: usize);
+
 impl<const N: usize> FromStr for Base62Id<N> {
     type Err = NotAnId;
 
@@ -49,26 +50,6 @@ impl<const N: usize> FromStr for Base62Id<N> {
             return Err(NotAnId(N));
         }
         text.as_bytes().try_into().map(Self).map_err(|_| NotAnId(N))
-    }
-}
-
-impl<const N: usize> fmt::Display for Base62Id<N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl<const N: usize> TryFrom<String> for Base62Id<N> {
-    type Error = NotAnId;
-
-    fn try_from(text: String) -> Result<Self, NotAnId> {
-        text.parse()
-    }
-}
-
-impl<const N: usize> From<Base62Id<N>> for String {
-    fn from(id: Base62Id<N>) -> Self {
-        id.as_str().to_owned()
     }
 }
 

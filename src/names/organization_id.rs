@@ -1,6 +1,5 @@
 //! Organization ids: `org_` and 12 lower-case base32 characters, beside a UUID alias.
 
-use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -44,6 +43,8 @@ impl OrganizationId {
     }
 }
 
+text_name!(OrganizationId, NotAnOrganization);
+
 impl FromStr for OrganizationId {
     type Err = NotAnOrganization;
 
@@ -67,26 +68,6 @@ impl FromStr for OrganizationName {
             Ok(alias) if text.len() == 36 => Ok(Self::Alias(alias)),
             _ => Err(NotAnOrganization),
         }
-    }
-}
-
-impl fmt::Display for OrganizationId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl TryFrom<String> for OrganizationId {
-    type Error = NotAnOrganization;
-
-    fn try_from(text: String) -> Result<Self, NotAnOrganization> {
-        text.parse()
-    }
-}
-
-impl From<OrganizationId> for String {
-    fn from(id: OrganizationId) -> Self {
-        id.0
     }
 }
 

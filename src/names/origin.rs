@@ -1,6 +1,5 @@
 //! Web origins (RFC 6454 section 6.2), as browsers send them in the `Origin` header.
 
-use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +24,8 @@ impl Origin {
     }
 }
 
+text_name!(Origin, NotAnOrigin);
+
 impl FromStr for Origin {
     type Err = NotAnOrigin;
 
@@ -46,26 +47,6 @@ impl FromStr for Origin {
             return Err(NotAnOrigin);
         }
         Ok(Self(lower))
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl TryFrom<String> for Origin {
-    type Error = NotAnOrigin;
-
-    fn try_from(text: String) -> Result<Self, NotAnOrigin> {
-        text.parse()
-    }
-}
-
-impl From<Origin> for String {
-    fn from(origin: Origin) -> Self {
-        origin.0
     }
 }
 

@@ -60,6 +60,8 @@ impl LocalName {
     }
 }
 
+text_name!(LocalName, NotAUsername);
+
 impl FromStr for LocalName {
     type Err = NotAUsername;
 
@@ -100,26 +102,6 @@ impl FromStr for Username {
 impl fmt::Display for Username {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.local, self.organization)
-    }
-}
-
-impl fmt::Display for LocalName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl TryFrom<String> for LocalName {
-    type Error = NotAUsername;
-
-    fn try_from(text: String) -> Result<Self, NotAUsername> {
-        text.parse()
-    }
-}
-
-impl From<LocalName> for String {
-    fn from(name: LocalName) -> Self {
-        name.0
     }
 }
 

@@ -8,6 +8,9 @@ use ticketgate::names::organization_id::OrganizationName;
 
 use crate::support::world::{ORIGIN, Plan, World, sign};
 
+/// Headers and body of a call, and the status and code that it is answered with.
+type Case<'a> = (Vec<(&'a str, String)>, String, u16, &'a str);
+
 /// A call with headers; returns status, headers and body.
 async fn call(world: &World, headers: &[(&str, &str)], body: &str) -> (u16, HeaderMap, Value) {
     let mut all = HeaderMap::new();
@@ -168,7 +171,7 @@ async fn errors_have_the_statuses_that_clients_map() {
     let no_token = json!({"organization_id": org}).to_string();
     let forged_key = secret.replace("sk_", "pk_");
     let large = format!("{{\"token\":\"{}\"}}", "x".repeat(70_000));
-    let cases: Vec<(Vec<(&str, String)>, String, u16, &str)> = vec![
+    let cases: Vec<Case> = vec![
         (vec![], "{".into(), 400, "invalid_request"),
         (vec![], "[]".into(), 400, "invalid_request"),
         (vec![], r#"{"token":7}"#.into(), 400, "invalid_request"),
