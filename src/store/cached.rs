@@ -14,13 +14,16 @@ use moka::future::Cache;
 
 use crate::clock::Clock;
 use crate::metrics::{CacheLabel, Metrics};
+use crate::store::flights::{Flights, Loaded};
 use crate::store::generations::{Generation, Generations};
 use crate::store::port::{Found, Revision, Store, StoreError, Write};
 use crate::store::record::RecordKey;
 
-/// How often a load that was overtaken by an invalidation is tried again through the cache before
-/// the store is asked directly.
-const MAX_TRIES: usize = 4;
+/// How often a load that was overtaken by an invalidation is tried again before we give up.
+const MAX_TRIES: usize = 64;
+
+/// The longest that reading one record may take. A broker has been answered long before.
+const LONGEST_LOAD: Duration = Duration::from_secs(5);
 
 /// Limits of the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,8 +49,15 @@ impl Default for Settings {
     }
 }
 
-/// The cache and the store behind it.
+/// The cache and the store behind it. Writing needs a Tokio runtime.
 pub struct Cached {
+    parts: Arc<Parts>,
+    flights: Flights,
+    metrics: Arc<Metrics>,
+}
+
+/// What loads and writes hold on to: they may outlast the call that began them.
+struct Parts {
     inner: Arc<dyn Store>,
     records: Cache<RecordKey, Entry>,
     /// Apart from the records, so that a flood of made-up names cannot push them out.
@@ -55,7 +65,6 @@ pub struct Cached {
     generations: Generations,
     max_age: Duration,
     clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
 }
 
 #[derive(Clone)]
@@ -64,12 +73,6 @@ struct Entry {
     noted: Generation,
     /// How long it may be kept from when it was loaded.
     keep: Duration,
-}
-
-/// Why a load gave no entry; shared among those who waited for it.
-enum NoEntry {
-    Absent(Generation),
-    Failed(StoreError),
 }
 
 struct KeepAsLongAsTheEntrySays;
@@ -98,7 +101,7 @@ impl Cached {
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self {
+        let parts = Parts {
             inner,
             records: Cache::builder()
                 .max_capacity(settings.capacity)
@@ -111,48 +114,44 @@ impl Cached {
             generations: Generations::default(),
             max_age: Duration::from_secs(settings.max_age_seconds),
             clock,
+        };
+        Self {
+            parts: Arc::new(parts),
+            flights: Flights::with_limit(LONGEST_LOAD),
             metrics,
         }
     }
 
     /// Makes sure that no state of the record read before this call is served after it.
     pub fn invalidate(&self, key: &RecordKey) {
-        self.generations.bump(key);
+        self.parts.generations.bump(key);
     }
 
     /// The same for every record.
     pub fn invalidate_all(&self) {
-        self.generations.bump_all();
+        self.parts.generations.bump_all();
     }
+}
 
-    /// One load through the cache. `None`: it was overtaken by an invalidation.
-    async fn load(&self, key: &RecordKey) -> Option<Result<Option<Found>, StoreError>> {
-        let loading = async {
-            let noted = self.generations.note(key);
-            match self.inner.get(key).await {
-                Ok(Some(found)) => {
-                    let keep = self.time_left(&found);
-                    Ok(Entry { found, noted, keep })
-                }
-                Ok(None) => Err(NoEntry::Absent(noted)),
-                Err(error) => Err(NoEntry::Failed(error)),
-            }
-        };
-        match self.records.try_get_with_by_ref(key, loading).await {
-            Ok(entry) if self.generations.is_current(entry.noted) => Some(Ok(Some(entry.found))),
-            Ok(_) => {
-                self.records.invalidate(key).await;
-                None
-            }
-            Err(none) => match &*none {
-                NoEntry::Failed(error) => Some(Err(error.clone())),
-                NoEntry::Absent(noted) if self.generations.is_current(*noted) => {
-                    self.absent.insert(key.clone(), *noted).await;
-                    Some(Ok(None))
-                }
-                NoEntry::Absent(_) => None,
-            },
+impl Parts {
+    /// Reads the record and keeps what it finds, unless an invalidation came in between.
+    async fn load(self: Arc<Self>, key: RecordKey, noted: Generation) -> Loaded {
+        // Another load may have ended after the reader looked.
+        if let Ok(known) = self.known(&key) {
+            return Ok(known);
         }
+        let loaded = self.inner.get(&key).await?;
+        if self.generations.is_current(noted) {
+            match loaded.clone() {
+                Some(found) => {
+                    let keep = self.time_left(&found);
+                    let entry = Entry { found, noted, keep };
+                    self.records.insert(key, entry).await;
+                }
+                None => self.absent.insert(key, noted).await,
+            }
+        }
+        Ok(loaded)
     }
 
     fn time_left(&self, found: &Found) -> Duration {
@@ -181,7 +180,7 @@ impl Cached {
 #[async_trait]
 impl Store for Cached {
     fn peek(&self, key: &RecordKey) -> Option<Option<Found>> {
-        let known = self.known(key);
+        let known = self.parts.known(key);
         self.metrics.cache(match &known {
             Ok(Some(_)) => CacheLabel::Hit,
             Ok(None) => CacheLabel::NegativeHit,
@@ -191,34 +190,45 @@ impl Store for Cached {
     }
 
     async fn get(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
+        let Self { parts, flights, .. } = self;
         for _ in 0..MAX_TRIES {
-            match self.known(key) {
-                Ok(known) => return Ok(known),
-                // An entry that is no longer current would be handed out again instead of loaded.
-                Err(CacheLabel::Stale) => self.records.invalidate(key).await,
-                Err(_) => {}
+            if let Ok(known) = parts.known(key) {
+                return Ok(known);
             }
-            if let Some(loaded) = self.load(key).await {
+            let load = |noted| Arc::clone(parts).load(key.clone(), noted);
+            let (noted, load) = flights.join(key, &parts.generations, load);
+            let loaded = load.await;
+            // Not what was true when we began, if a change has returned since: a revoked
+            // credential is not let in by a load that was on its way.
+            if parts.generations.is_current(noted) {
                 return loaded;
             }
         }
-        // Whatever this read returns was current after the call began, which is all we promise.
-        self.inner.get(key).await
+        Err(StoreError::Unavailable(
+            "the record changes faster than it can be read".into(),
+        ))
     }
 
     async fn put(&self, write: Write) -> Result<Revision, StoreError> {
-        let key = write.key.clone();
-        // Bumped whatever the outcome, and also when the caller gives up waiting: the write may
-        // have happened.
-        let _bump = BumpWhenDone {
-            generations: &self.generations,
-            key: &key,
-        };
-        self.inner.put(write).await
+        let parts = Arc::clone(&self.parts);
+        // A task of its own: the store may make a write after its caller has given up, and what
+        // others have loaded until then is old from that moment on.
+        let writing = tokio::spawn(async move {
+            let key = write.key.clone();
+            // Whatever the outcome: a write that failed may have happened all the same.
+            let _bump = BumpWhenDone {
+                generations: &parts.generations,
+                key: &key,
+            };
+            parts.inner.put(write).await
+        });
+        writing
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Unavailable("the write was broken off".into())))
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        self.inner.ready().await
+        self.parts.inner.ready().await
     }
 }
 
@@ -240,3 +250,6 @@ fn get_now<V: Clone + Send + Sync + 'static>(
 ) -> Option<V> {
     cache.get(key).now_or_never().flatten()
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,13 +5,16 @@
 //! `fsync` each. A write is answered after the commit that holds it is durable.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, Table, TableDefinition};
+// For the tests, which have no redb of their own.
+#[cfg(test)]
+use redb::{StorageBackend, backends::InMemoryBackend};
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
@@ -43,6 +46,7 @@ pub struct Embedded {
     database: Arc<Database>,
     queue: Option<SyncSender<Job>>,
     writer: Option<JoinHandle<()>>,
+    failure: Arc<Failure>,
     metrics: Arc<Metrics>,
 }
 
@@ -67,6 +71,11 @@ pub enum OpenError {
         text: String,
     },
 }
+
+/// Why the file could not be written, from the first failed commit to the next good one. (After a
+/// failed one redb refuses every other until the file is opened again.)
+#[derive(Default)]
+struct Failure(Mutex<Option<StoreError>>);
 
 struct Job {
     write: Write,
@@ -118,10 +127,12 @@ impl Embedded {
         };
         make_tables(&database).map_err(|error| failed(error.to_string()))?;
         let (queue, jobs) = sync_channel(QUEUE);
+        let failure = Arc::default();
         let writer = Writer {
             database: Arc::clone(&database),
             jobs,
             clock,
+            failure: Arc::clone(&failure),
         };
         let writer = std::thread::Builder::new()
             .name("store-writer".into())
@@ -131,6 +142,7 @@ impl Embedded {
             database,
             queue: Some(queue),
             writer: Some(writer),
+            failure,
             metrics,
         })
     }
@@ -185,10 +197,27 @@ impl Store for Embedded {
         if self.writer.as_ref().is_none_or(JoinHandle::is_finished) {
             return Err(writer_is_gone());
         }
+        if let Some(failure) = &*self.failure.lock() {
+            return Err(failure.clone());
+        }
         self.database
             .begin_read()
             .map(drop)
             .map_err(|error| unavailable(error.into()))
+    }
+}
+
+impl Failure {
+    fn lock(&self) -> MutexGuard<'_, Option<StoreError>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes how a commit ended. Of several failures the first says most.
+    fn note(&self, failure: Option<&StoreError>) {
+        let mut noted = self.lock();
+        if noted.is_none() || failure.is_none() {
+            *noted = failure.cloned();
+        }
     }
 }
 
@@ -207,6 +236,7 @@ struct Writer {
     database: Arc<Database>,
     jobs: Receiver<Job>,
     clock: Arc<dyn Clock>,
+    failure: Arc<Failure>,
 }
 
 impl Writer {
@@ -225,6 +255,7 @@ impl Writer {
             .chain(self.jobs.try_iter().take(BATCH - 1))
             .collect();
         let outcomes = self.apply(&jobs);
+        self.failure.note(outcomes.as_ref().err());
         for (number, job) in jobs.into_iter().enumerate() {
             let outcome = match &outcomes {
                 Ok(outcomes) => outcomes[number].clone(),
@@ -240,17 +271,16 @@ impl Writer {
         let now = self.clock.now().as_second();
         let outcomes = (|| {
             let transaction = self.database.begin_write()?;
-            let outcomes;
-            {
+            let outcomes = {
                 let mut tables = Tables::open(&transaction)?;
-                outcomes = jobs
-                    .iter()
-                    .map(|job| tables.write(&job.write))
-                    .collect::<Result<_, _>>();
+                let writes = jobs.iter().map(|job| tables.write(&job.write));
+                // A write that fails half-way takes the transaction with it.
+                let outcomes = writes.collect::<Result<_, redb::Error>>()?;
                 tables.sweep(now, BATCH)?;
-            }
+                outcomes
+            };
             transaction.commit()?;
-            outcomes
+            Ok(outcomes)
         })();
         outcomes.map_err(unavailable)
     }
@@ -267,6 +297,7 @@ impl Writer {
         })();
         if let Err(error) = swept {
             tracing::warn!(%error, "expired records could not be swept; trying again later");
+            self.failure.note(Some(&unavailable(error)));
         }
     }
 }
@@ -322,7 +353,8 @@ impl<'a> Tables<'a> {
 
     fn sweep(&mut self, now: i64, limit: usize) -> Result<usize, redb::Error> {
         let mut expired = Vec::new();
-        for row in self.expiries.range(..=(now, ""))?.take(limit) {
+        // At the tick of its end a record is over; so all that end by then, whatever their names.
+        for row in self.expiries.range(..(now + 1, ""))?.take(limit) {
             let (row, ()) = row.map(|(key, _)| (key, ()))?;
             let (expiry, key) = row.value();
             expired.push((expiry, key.to_owned()));
@@ -359,3 +391,6 @@ fn unavailable(error: redb::Error) -> StoreError {
 fn writer_is_gone() -> StoreError {
     StoreError::Unavailable("the embedded store's writer has stopped".into())
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,11 +22,16 @@ impl RabbitMq {
     pub async fn start(hook_url: &str) -> Self {
         let folder = TempDir::new().unwrap();
         let (mqtt_port, management_port) = (free_port(), free_port());
+        // In a file, because everybody can see what is on a command line.
+        let url_file = folder.path().join("hook.url");
+        std::fs::write(&url_file, hook_url).unwrap();
         let log = std::fs::File::create(folder.path().join("script.log")).unwrap();
         let child = Command::new(script())
             .arg("--folder")
             .arg(folder.path())
-            .args(["--hook-url", hook_url, "--stop-on-eof"])
+            .arg("--hook-url-file")
+            .arg(url_file)
+            .arg("--stop-on-eof")
             .args(["--mqtt-port", &mqtt_port.to_string()])
             .args(["--management-port", &management_port.to_string()])
             .stdin(Stdio::piped())
