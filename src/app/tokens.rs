@@ -136,6 +136,7 @@ impl App {
         self.keep(&minted, &username, provider.id, &identity, now, end)
             .await?;
         self.metrics.minted();
+        tracing::info!(%username, token = %minted.id, expires_at = %end, "minted");
         Ok(MintedToken {
             id: minted.id,
             username,

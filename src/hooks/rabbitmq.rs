@@ -98,7 +98,7 @@ fn user<'a>(_: &Settings, mut form: Form<'a>) -> Result<Call<'a>, Unreadable> {
     let peer = Peer {
         username: form.take("username"),
         client_id,
-        compartment: form.take("vhost"),
+        compartment: Some(form.need("vhost")?),
     };
     let password = form.take("password").map(SecretStr::new);
     Ok(Call::Connect(ConnectRequest { peer, password }))
@@ -135,7 +135,7 @@ fn topic<'a>(settings: &Settings, mut form: Form<'a>) -> Result<Call<'a>, Unread
     let Some(client_id) = form.take("variable_map.client_id") else {
         return Ok(Call::Refused(DenyReason::NotMqtt));
     };
-    if form.need("name")? != settings.exchange {
+    if form.need("resource")? != "topic" || form.need("name")? != settings.exchange {
         return Ok(Call::Refused(DenyReason::NotMqtt));
     }
     let permission = form.need("permission")?;
@@ -245,12 +245,20 @@ mod tests {
             ),
             (
                 "topic",
-                format!("{rest}&name=amq.topic&permission=write&routing_key=a"),
+                format!("{rest}&resource=topic&name=amq.topic&permission=write&routing_key=a"),
             ),
             (
                 "topic",
                 format!(
-                    "{rest}&name=other&permission=write&routing_key=a&variable_map.client_id=c"
+                    "{rest}&resource=topic&name=other&permission=write&routing_key=a\
+                     &variable_map.client_id=c"
+                ),
+            ),
+            (
+                "topic",
+                format!(
+                    "{rest}&resource=queue&name=amq.topic&permission=write&routing_key=a\
+                     &variable_map.client_id=c"
                 ),
             ),
         ] {

@@ -11,7 +11,11 @@
 //! VerneMQ has no word for "unavailable": every refused CONNECT is "not authorized" to the client.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::decision::{Decision, TopicGrant};
@@ -76,7 +80,31 @@ struct Subscribe<'a> {
     #[serde(borrow)]
     mountpoint: Text<'a>,
     #[serde(borrow)]
-    topics: Vec<Subscription<'a>>,
+    topics: Vec<Object<Subscription<'a>>>,
+}
+
+/// A JSON object: derived readers take a list of the fields' values as well.
+struct Object<T>(T);
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let visitor = ObjectVisitor(PhantomData);
+        deserializer.deserialize_map(visitor).map(Object)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map))
+    }
 }
 
 /// A filter with its options, as asked and as echoed.
@@ -237,6 +265,7 @@ fn subscribe(body: &[u8], version: Version) -> Result<Question<'_>, Unreadable> 
         mountpoint,
         topics,
     } = parse(body)?;
+    let topics: Vec<_> = topics.into_iter().map(|topic| topic.0).collect();
     if topics.is_empty() || topics.len() > MAX_FILTERS {
         return Err(Unreadable::Malformed);
     }
@@ -263,7 +292,8 @@ fn subscribe(body: &[u8], version: Version) -> Result<Question<'_>, Unreadable> 
 }
 
 fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Unreadable> {
-    serde_json::from_slice(body).map_err(|_| Unreadable::Malformed)
+    let object: Object<T> = serde_json::from_slice(body).map_err(|_| Unreadable::Malformed)?;
+    Ok(object.0)
 }
 
 fn peer<'a>(client_id: Text<'a>, username: Option<Text<'a>>, mountpoint: Text<'a>) -> Peer<'a> {
@@ -278,6 +308,10 @@ impl SubscribeEcho<'_> {
     fn encode(&self, decisions: &[Decision<TopicGrant>]) -> Reply {
         if decisions.len() != self.topics.len() {
             return reply(NOT_AUTHORIZED);
+        }
+        // The name decides whose client it is, so it is not ours for every filter or for none.
+        if decisions.iter().all(|one| matches!(one, Decision::Abstain)) {
+            return reply(NEXT);
         }
         let granted: Vec<Option<u8>> = self
             .topics

@@ -32,6 +32,11 @@ impl ApiError {
         }
     }
 
+    /// The fixed code.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
     /// A request that cannot be understood.
     pub fn invalid_request(text: &str) -> Self {
         Self::new(400, "invalid_request", text)

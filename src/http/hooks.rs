@@ -5,8 +5,8 @@
 
 use std::panic::AssertUnwindSafe;
 
-use actix_web::http::StatusCode;
 use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::FutureExt as _;
 use tokio::time::timeout;
@@ -87,8 +87,13 @@ async fn answer_in(
     let Some(_place) = edge.app.metrics().enter_hook(edge.settings.hooks_in_flight) else {
         return Outcome::refused(dialect, Refusal::Overloaded);
     };
+    let is_post = match *request.method() {
+        Method::POST => true,
+        Method::GET => false,
+        _ => return Outcome::refused(dialect, Refusal::UnknownHook),
+    };
     let raw = RawRequest {
-        is_post: request.method() == actix_web::http::Method::POST,
+        is_post,
         path: target.hook,
         query: request.query_string(),
         hook_header: request

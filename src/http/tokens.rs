@@ -2,6 +2,7 @@
 
 use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::app::tokens::ExchangeRequest;
@@ -20,13 +21,16 @@ pub async fn exchange(
     edge: web::Data<Edge>,
 ) -> HttpResponse {
     let request_id = Uuid::now_v7();
-    let mut response = match try_exchange(&request, body, &edge).await {
-        Ok(response) => response,
-        Err(error) => {
-            tracing::debug!(%request_id, ?error, "exchange refused");
-            error.response()
-        }
+    let span = tracing::info_span!("exchange", %request_id);
+    let answering = async {
+        try_exchange(&request, body, &edge)
+            .await
+            .unwrap_or_else(|error| {
+                tracing::info!(code = error.code(), "refused");
+                error.response()
+            })
     };
+    let mut response = answering.instrument(span).await;
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Ok(id) = HeaderValue::from_str(&request_id.to_string()) {

@@ -3,7 +3,9 @@
 use serde_json::json;
 use ticketgate::metrics::RecordLabel;
 
-use crate::support::world::World;
+use crate::hooks::questions::{allowed, forged};
+use crate::hooks::wire::Connection;
+use crate::support::world::{Plan, World};
 
 #[tokio::test]
 async fn a_minted_login_connects_and_keeps_to_its_topics() {
@@ -36,10 +38,7 @@ async fn a_forged_password_costs_nothing() {
     let login = world.login("alice").await;
     let reads = || world.metrics.store_reads_so_far(RecordLabel::Holder);
     let before = reads();
-    let mut forged = login.password.clone().into_bytes();
-    let last = forged.len() - 1;
-    forged[last] = if forged[last] == b'0' { b'1' } else { b'0' };
-    let forged = String::from_utf8(forged).unwrap();
+    let forged = forged(&login.password);
     let key = format!("sk_{}", "0".repeat(48));
     for password in [forged.as_str(), "tkn_", "tkn_x", key.as_str()] {
         assert!(
@@ -89,10 +88,42 @@ async fn vernemq_gets_its_own_words() {
         .await;
     assert_eq!((status, reply), (200, json!({"result": "ok"})));
     let (status, reply) = world
-        .ask_vernemq("auth_on_register_m5", &register("wrong"))
+        .ask_vernemq("auth_on_register_m5", &register(&forged(&login.password)))
         .await;
     assert_eq!(
         (status, reply),
         (200, json!({"result": {"error": "not_authorized"}}))
     );
+}
+
+#[tokio::test]
+async fn a_login_that_was_revoked_or_has_expired_is_refused_at_every_question() {
+    for revoked in [true, false] {
+        let world = World::with(Plan {
+            clock: Some("2026-08-01T00:00:00Z".parse().unwrap()),
+            ..Plan::default()
+        })
+        .await;
+        let login = world.login("alice").await;
+        let mut connection = Connection::open(&world);
+        for question in allowed(&login) {
+            let reply = connection.ask(&question.request());
+            assert_eq!(reply.text(), question.broker.yes(), "{}", question.hook);
+        }
+        if revoked {
+            let selector = login.username.parse().unwrap();
+            world.app.revoke(selector).await.unwrap().unwrap();
+        } else {
+            world.clock.as_ref().unwrap().advance(3600);
+        }
+        for question in allowed(&login) {
+            let reply = connection.ask(&question.request());
+            assert_eq!(
+                reply.text(),
+                question.broker.no("not_authorized"),
+                "{}",
+                question.hook
+            );
+        }
+    }
 }

@@ -29,6 +29,8 @@ use ticketgate::store::port::Store;
 pub const PROJECT_URL: &str = "https://demo.supabase.co";
 pub const JWT_SECRET: &str = "a shared secret of more than 32 bytes";
 pub const HOOK_SECRET: &str = "a-hook-secret-of-the-tests";
+/// Good beside it, as in the middle of a rotation.
+pub const OLD_HOOK_SECRET: &str = "the-hook-secret-before-it";
 pub const ORIGIN: &str = "http://localhost:3000";
 
 /// Puts another store in front of the embedded one, below the cache.
@@ -284,7 +286,7 @@ pub fn broker(
         name: name.into(),
         home: dialect.name().home().into(),
         dialect,
-        secrets: vec![Secret::new(HOOK_SECRET)],
+        secrets: vec![Secret::new(HOOK_SECRET), Secret::new(OLD_HOOK_SECRET)],
         isolation: isolation.clone(),
         foreign_names,
     }

@@ -1,0 +1,114 @@
+//! A store that fails as it is told, in front of one that works.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use ticketgate::store::port::{Found, Revision, Store, StoreError, Write};
+use ticketgate::store::record::RecordKey;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::hooks::wire::PATIENCE;
+use crate::support::world::Wrap;
+
+/// How reads behave. Writes and `ready` behave so only when it is [`Fault::Unavailable`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    None,
+    Unavailable,
+    Panics,
+    /// Until the fault is another.
+    Hangs,
+}
+
+/// The test's side: tells the store what to do.
+#[derive(Clone)]
+pub struct Faults {
+    fault: watch::Sender<Fault>,
+    hanging: watch::Sender<usize>,
+}
+
+struct Faulty {
+    inner: Arc<dyn Store>,
+    faults: Faults,
+}
+
+/// One read that hangs; it may be given up.
+struct Hanging<'a>(&'a watch::Sender<usize>);
+
+impl Faults {
+    pub fn new() -> Self {
+        Self {
+            fault: watch::Sender::new(Fault::None),
+            hanging: watch::Sender::new(0),
+        }
+    }
+
+    /// What a plan takes to put the faults into its world.
+    pub fn wrap(&self) -> Option<Wrap> {
+        let faults = self.clone();
+        Some(Box::new(move |inner| Arc::new(Faulty { inner, faults })))
+    }
+
+    /// From now on.
+    pub fn set(&self, fault: Fault) {
+        self.fault.send_replace(fault);
+    }
+
+    /// Waits until so many reads hang.
+    pub async fn expect_hanging(&self, count: usize) {
+        let mut hanging = self.hanging.subscribe();
+        let waiting = timeout(PATIENCE, hanging.wait_for(|now| *now == count));
+        waiting.await.expect("so many reads never hung").unwrap();
+    }
+
+    fn check_available(&self) -> Result<(), StoreError> {
+        match *self.fault.borrow() {
+            Fault::Unavailable => Err(StoreError::Unavailable("as the test wants it".into())),
+            _ => Ok(()),
+        }
+    }
+
+    async fn hang(&self) {
+        let _hanging = Hanging::one(&self.hanging);
+        let mut fault = self.fault.subscribe();
+        let _ = fault.wait_for(|now| *now != Fault::Hangs).await;
+    }
+}
+
+#[async_trait]
+impl Store for Faulty {
+    async fn get(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
+        let fault = *self.faults.fault.borrow();
+        match fault {
+            Fault::Panics => panic!("as the test wants it"),
+            Fault::Hangs => self.faults.hang().await,
+            Fault::None | Fault::Unavailable => {}
+        }
+        self.faults.check_available()?;
+        self.inner.get(key).await
+    }
+
+    async fn put(&self, write: Write) -> Result<Revision, StoreError> {
+        self.faults.check_available()?;
+        self.inner.put(write).await
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.faults.check_available()?;
+        self.inner.ready().await
+    }
+}
+
+impl<'a> Hanging<'a> {
+    fn one(count: &'a watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count)
+    }
+}
+
+impl Drop for Hanging<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
