@@ -206,6 +206,11 @@ impl Keyring {
         }
     }
 
+    /// Whether it was encrypted under another pepper than the newest.
+    pub fn is_old(&self, sealed: &Sealed) -> bool {
+        sealed.pepper != self.pepper_id()
+    }
+
     /// Decrypts what [`seal`](Self::seal) made.
     ///
     /// # Errors

@@ -4,12 +4,15 @@
 //! only when the rule's filter covers everything that the requested filter can match, and a deny
 //! rule as soon as the two share a topic. What the broker does not tell (the quality of service,
 //! the retain flag) counts as the worst case: a limited allow rule does not match then.
+//!
+//! Where a broker does not keep `$` topics apart, a subscription to `#` gets them as well, so a deny
+//! rule about them stops it. To name a `$` topic still needs an allow rule that names it too.
 
 use std::borrow::Cow;
 
 use crate::acl::rule::{Acl, Effect, Rule};
 use crate::acl::template::Subject;
-use crate::mqtt::filter_algebra::{covers, matches, overlaps};
+use crate::mqtt::filter_algebra::{Dollar, covers, matches, overlaps};
 use crate::mqtt::qos::{QoS, QoSSet};
 use crate::mqtt::request::TopicNames;
 use crate::mqtt::topic::{TopicFilter, TopicName};
@@ -40,6 +43,8 @@ pub struct Publish<'a> {
     pub retain: Option<bool>,
     /// How far the topic is what the client sent.
     pub names: TopicNames,
+    /// Whether the broker keeps `$` topics apart.
+    pub dollar: Dollar,
 }
 
 /// A subscription to decide.
@@ -49,8 +54,13 @@ pub struct Subscription<'a> {
     pub filter: &'a TopicFilter<'a>,
     /// The level, where the broker tells it.
     pub qos: Option<QoS>,
-    /// How far the filter is what the client sent.
-    pub names: TopicNames,
+}
+
+/// The rules about subscribing that apply to one subject, with their placeholders filled in.
+#[derive(Debug)]
+pub struct SubscribeRules<'a> {
+    rules: Vec<(&'a Rule, Cow<'a, str>)>,
+    dollar: Dollar,
 }
 
 impl Acl {
@@ -61,8 +71,12 @@ impl Acl {
             let Some(filter) = rule.topic.expand(subject) else {
                 continue;
             };
-            let filter = as_seen(&filter, rule.effect, request.names);
-            if !matches(&filter, request.topic.as_str()) {
+            let filter = as_seen(filter, rule.effect, request.names);
+            let dollar = match rule.effect {
+                Effect::Allow => Dollar::Special,
+                Effect::Deny => request.dollar,
+            };
+            if !matches(&filter, request.topic.as_str(), dollar) {
                 continue;
             }
             match rule.effect {
@@ -76,18 +90,37 @@ impl Acl {
         Ruling::NoRule
     }
 
-    /// Decides one filter of a subscribe.
-    pub fn subscribe(&self, subject: &Subject<'_>, request: Subscription<'_>) -> Ruling {
+    /// The rules about subscribing that apply to one subject, filled in once for all the filters
+    /// of its SUBSCRIBE.
+    pub fn for_subscribing<'a>(
+        &'a self,
+        subject: &Subject<'_>,
+        names: TopicNames,
+        dollar: Dollar,
+    ) -> SubscribeRules<'a> {
         let applies = |rule: &&Rule| rule.action.includes_subscribe() && rule.is_about(subject);
+        let filled_in = |rule: &'a Rule| {
+            let filter = rule.topic.expand(subject)?;
+            Some((rule, as_seen(filter, rule.effect, names)))
+        };
+        let rules = self.rules().iter().filter(applies).filter_map(filled_in);
+        SubscribeRules {
+            rules: rules.collect(),
+            dollar,
+        }
+    }
+}
+
+impl SubscribeRules<'_> {
+    /// Decides one filter of a subscribe.
+    pub fn decide(&self, request: Subscription<'_>) -> Ruling {
         let requested = request.filter.as_str();
-        for rule in self.rules().iter().filter(applies) {
-            let Some(filter) = rule.topic.expand(subject) else {
-                continue;
-            };
-            let filter = as_seen(&filter, rule.effect, request.names);
+        for (rule, filter) in &self.rules {
             match rule.effect {
-                Effect::Deny if overlaps(&filter, requested) => return Ruling::DeniedByRule,
-                Effect::Allow if covers(&filter, requested) => {
+                Effect::Deny if overlaps(filter, requested, self.dollar) => {
+                    return Ruling::DeniedByRule;
+                }
+                Effect::Allow if covers(filter, requested) => {
                     if let Some(granted) = rule.granted_qos(request.qos) {
                         return Ruling::Allowed { qos: granted };
                     }
@@ -122,11 +155,15 @@ impl Rule {
 /// A rule's filter in the names that the broker uses. Under AMQP names `.` and `/` are one, as are
 /// `*` and `+`: a deny rule is read the wide way, so that it stops what the broker would deliver;
 /// an allow rule stays as it is and simply cannot match, which is the narrow way.
-fn as_seen<'a>(filter: &'a str, effect: Effect, names: TopicNames) -> Cow<'a, str> {
-    if names == TopicNames::Amqp && effect == Effect::Deny && filter.contains(['.', '*']) {
-        return Cow::Owned(filter.replace('.', "/").replace('*', "+"));
+fn as_seen(filter: Cow<'_, str>, effect: Effect, names: TopicNames) -> Cow<'_, str> {
+    if names == TopicNames::Exact || effect == Effect::Allow || !filter.contains(['.', '*']) {
+        return filter;
     }
-    Cow::Borrowed(filter)
+    let slashed = filter.replace('.', "/");
+    let widened = slashed
+        .split('/')
+        .map(|level| if level == "*" { "+" } else { level });
+    Cow::Owned(widened.collect::<Vec<_>>().join("/"))
 }
 
 #[cfg(test)]
@@ -160,15 +197,10 @@ mod tests {
 
     fn subscribe(acl: &Acl, filter: &str, names: TopicNames) -> Ruling {
         let filter = TopicFilter::parse(filter).unwrap();
-        with_subject(|s| {
-            acl.subscribe(
-                s,
-                Subscription {
-                    filter: &filter,
-                    qos: None,
-                    names,
-                },
-            )
+        let rules = with_subject(|s| acl.for_subscribing(s, names, Dollar::Special));
+        rules.decide(Subscription {
+            filter: &filter,
+            qos: None,
         })
     }
 
@@ -183,6 +215,7 @@ mod tests {
                     qos,
                     retain,
                     names,
+                    dollar: Dollar::Special,
                 },
             )
         })
@@ -245,6 +278,39 @@ mod tests {
             Ruling::NoRule
         );
         assert_eq!(subscribe(&acl, "a", TopicNames::Exact), Ruling::NoRule);
+    }
+
+    #[test]
+    fn a_dollar_is_what_the_broker_makes_of_it() {
+        let acl = Acl::new(vec![
+            rule(Effect::Deny, 0, Action::Both, "$internal/#"),
+            rule(Effect::Allow, 1, Action::Both, "#"),
+        ]);
+        let filter = TopicFilter::parse("#").unwrap();
+        let asked = Subscription {
+            filter: &filter,
+            qos: None,
+        };
+        let decide = |dollar| {
+            with_subject(|s| acl.for_subscribing(s, TopicNames::Exact, dollar)).decide(asked)
+        };
+        assert_eq!(decide(Dollar::Special), Ruling::Allowed { qos: None });
+        assert_eq!(
+            decide(Dollar::Ordinary),
+            Ruling::DeniedByRule,
+            "it would be delivered"
+        );
+        let open = Acl::new(vec![rule(Effect::Allow, 0, Action::Both, "#")]);
+        let topic = TopicName::parse("$internal/x").unwrap();
+        let (names, dollar) = (TopicNames::Amqp, Dollar::Ordinary);
+        let publish = Publish {
+            topic: &topic,
+            qos: None,
+            retain: None,
+            names,
+            dollar,
+        };
+        assert_eq!(with_subject(|s| open.publish(s, publish)), Ruling::NoRule);
     }
 
     #[test]

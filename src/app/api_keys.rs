@@ -8,7 +8,7 @@ use crate::credential::api_key::{ApiKey, ApiKeyKind, PresentedApiKey};
 use crate::credential::scope::Scope;
 use crate::names::organization_id::OrganizationName;
 use crate::secret::Secret;
-use crate::store::port::{self, StoreError};
+use crate::store::port::{self, Change, StoreError};
 
 /// Why a presented key is refused.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +36,22 @@ impl App {
         let key = key
             .filter(|key| key.is_of(&presented, &self.keys))
             .ok_or(KeyError::Invalid)?;
+        if let Some((pepper, digest)) = key.renewed_digest(&presented, &self.keys) {
+            let id = key.id;
+            self.renew_later(move |store| async move {
+                port::update::<ApiKey, StoreError>(&*store, &id, |current| {
+                    let old = current.filter(|current| current.pepper != pepper).cloned();
+                    Ok(old.map_or(Change::Keep, |old| {
+                        Change::Set(ApiKey {
+                            pepper,
+                            digest,
+                            ..old
+                        })
+                    }))
+                })
+                .await
+            });
+        }
         if key.has(scope) {
             Ok(key)
         } else {

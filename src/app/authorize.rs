@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::acl::rule::Acl;
 use crate::app::App;
 use crate::credential::holder::Holder;
 use crate::engine::authorize::{Asker, authorize_publish, authorize_subscribe, is_live};
@@ -29,8 +28,11 @@ impl App {
         broker: &BrokerConnection,
         request: &SessionRequest<'_>,
     ) -> Result<Decision<()>, StoreError> {
-        Ok(match self.live_holder(broker, &request.peer).await? {
-            Ok(_) => Decision::Allow(()),
+        Ok(match self.admitted(broker, &request.peer).await? {
+            Ok(username) => match self.live_holder(&username).await? {
+                Ok(_) => Decision::Allow(()),
+                Err(reason) => Decision::Deny(reason),
+            },
             Err(refused) => refused.into(),
         })
     }
@@ -44,14 +46,11 @@ impl App {
         broker: &BrokerConnection,
         request: &PublishRequest<'_>,
     ) -> Result<Decision<TopicGrant>, StoreError> {
-        let holder = match self.live_holder(broker, &request.peer).await? {
-            Ok(holder) => holder,
+        let (policy, holder) = match self.rules_and_holder(broker, &request.peer).await? {
+            Ok(found) => found,
             Err(refused) => return Ok(refused.into()),
         };
-        let Some(policy) = self.policy_of(&holder).await? else {
-            return Ok(Decision::Deny(DenyReason::NoRule));
-        };
-        let asker = asker(&holder, &request.peer, policy.acl(), broker);
+        let asker = self.asker(&holder, &request.peer, &policy, broker);
         Ok(authorize_publish(asker, request))
     }
 
@@ -64,24 +63,40 @@ impl App {
         broker: &BrokerConnection,
         request: &SubscribeRequest<'_>,
     ) -> Result<Vec<Decision<TopicGrant>>, StoreError> {
-        let each = |decision: Decision<TopicGrant>| vec![decision; request.filters.len()];
-        let holder = match self.live_holder(broker, &request.peer).await? {
-            Ok(holder) => holder,
-            Err(refused) => return Ok(each(refused.into())),
+        let (policy, holder) = match self.rules_and_holder(broker, &request.peer).await? {
+            Ok(found) => found,
+            Err(refused) => return Ok(vec![refused.into(); request.filters.len()]),
         };
-        let Some(policy) = self.policy_of(&holder).await? else {
-            return Ok(each(Decision::Deny(DenyReason::NoRule)));
-        };
-        let asker = asker(&holder, &request.peer, policy.acl(), broker);
-        let decide = |filter| authorize_subscribe(asker, filter, request.names);
-        Ok(request.filters.iter().map(decide).collect())
+        let asker = self.asker(&holder, &request.peer, &policy, broker);
+        Ok(authorize_subscribe(asker, request))
     }
 
-    async fn live_holder(
+    /// What a topic decision needs. The holder is read last, with nothing to wait for behind it:
+    /// a revoke that returns before it is seen.
+    async fn rules_and_holder(
         &self,
         broker: &BrokerConnection,
         peer: &Peer<'_>,
-    ) -> Result<Result<Arc<Holder>, Refused>, StoreError> {
+    ) -> Result<Result<(Arc<Policy>, Arc<Holder>), Refused>, StoreError> {
+        let username = match self.admitted(broker, peer).await? {
+            Ok(username) => username,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let policy = port::read::<Policy>(&*self.store, &username.organization).await?;
+        let holder = self.live_holder(&username).await?;
+        Ok(match (policy, holder) {
+            (Some(policy), Ok(holder)) => Ok((policy, holder)),
+            (_, Err(reason)) => Err(Refused::Deny(reason)),
+            (None, Ok(_)) => Err(Refused::Deny(DenyReason::NoRule)),
+        })
+    }
+
+    /// The username of a session, where it may be on this broker at all.
+    async fn admitted(
+        &self,
+        broker: &BrokerConnection,
+        peer: &Peer<'_>,
+    ) -> Result<Result<Username, Refused>, StoreError> {
         let Some(username) = &peer.username else {
             return Ok(Err(Refused::Deny(DenyReason::NoUsername)));
         };
@@ -95,41 +110,45 @@ impl App {
             return Ok(Err(Refused::Deny(DenyReason::UnknownUsername)));
         };
         let compartment = peer.compartment.as_deref();
-        if let Err(reason) = broker
-            .isolation
-            .admits(&organization, compartment, &broker.home)
-        {
-            return Ok(Err(Refused::Deny(reason)));
-        }
-        let username = Username {
-            local: username.local,
-            organization,
-        };
-        let holder = port::read::<Holder>(&*self.store, &username).await?;
-        let live = is_live(holder.as_deref(), self.now()).map(drop);
-        Ok(match (live, holder) {
-            (Ok(()), Some(holder)) => Ok(holder),
-            (Err(reason), _) => Err(Refused::Deny(reason)),
-            (Ok(()), None) => Err(Refused::Deny(DenyReason::UnknownUsername)),
+        let isolation = &broker.isolation;
+        let place = isolation.admits(&organization, compartment, &broker.home);
+        let admitted =
+            place.and_then(|()| isolation.admits_client_id(&organization, &peer.client_id));
+        Ok(match admitted {
+            Ok(()) => Ok(Username {
+                local: username.local,
+                organization,
+            }),
+            Err(reason) => Err(Refused::Deny(reason)),
         })
     }
 
-    async fn policy_of(&self, holder: &Holder) -> Result<Option<Arc<Policy>>, StoreError> {
-        port::read::<Policy>(&*self.store, &holder.organization).await
+    async fn live_holder(
+        &self,
+        username: &Username,
+    ) -> Result<Result<Arc<Holder>, DenyReason>, StoreError> {
+        let holder = port::read::<Holder>(&*self.store, username).await?;
+        let Some(holder) = holder else {
+            return Ok(Err(DenyReason::UnknownUsername));
+        };
+        Ok(is_live(&holder, self.now()).map(|()| holder))
     }
-}
 
-fn asker<'a>(
-    holder: &'a Holder,
-    peer: &'a Peer<'_>,
-    acl: &'a Acl,
-    broker: &'a BrokerConnection,
-) -> Asker<'a> {
-    Asker {
-        holder,
-        client_id: &peer.client_id,
-        acl,
-        isolation: &broker.isolation,
+    fn asker<'a>(
+        &self,
+        holder: &'a Holder,
+        peer: &'a Peer<'_>,
+        policy: &'a Policy,
+        broker: &'a BrokerConnection,
+    ) -> Asker<'a> {
+        let (acl, isolation) = (policy.acl(), &broker.isolation);
+        Asker {
+            holder,
+            client_id: &peer.client_id,
+            acl,
+            isolation,
+            now: self.now(),
+        }
     }
 }
 

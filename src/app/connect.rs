@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::app::App;
-use crate::credential::holder::{CredentialKind, Holder};
+use crate::credential::holder::Holder;
 use crate::credential::human_password::HumanPassword;
 use crate::credential::minted_password::MintedPassword;
 use crate::credential::presented::Presented;
@@ -44,24 +44,32 @@ impl App {
             return Ok(Decision::Deny(DenyReason::UnknownUsername));
         };
         let compartment = request.peer.compartment.as_deref();
-        let admitted = broker
-            .isolation
-            .admits_connect(&organization, compartment, &broker.home);
+        let isolation = &broker.isolation;
+        let place = isolation.admits_connect(&organization, compartment, &broker.home);
+        let admitted =
+            place.and_then(|()| isolation.admits_client_id(&organization, &request.peer.client_id));
         if let Err(reason) = admitted {
             return Ok(Decision::Deny(reason));
         }
-        let mountpoint = broker.isolation.mountpoint(&organization);
+        let mountpoint = isolation.mountpoint(&organization);
         let username = Username {
             local: username.local,
             organization,
         };
-        let holder = port::read::<Holder>(&*self.store, &username).await?;
+        let mut holder = port::read::<Holder>(&*self.store, &username).await?;
         let proof = match presented {
             Presented::Minted(password) => Proof::Minted(password),
             Presented::ApiKey(_) => Proof::ApiKey,
-            Presented::Human(password) => Proof::Password {
-                right: self.is_right(password, holder.as_ref()).await?,
-            },
+            Presented::Human(password) => {
+                let right = self.is_right(password, holder.as_ref()).await?;
+                // Hashing takes its time, and a revoke may have returned in it.
+                let now = port::read::<Holder>(&*self.store, &username).await?;
+                let same = password_of(now.as_deref()) == password_of(holder.as_deref());
+                holder = now;
+                Proof::Password {
+                    right: right && same,
+                }
+            }
         };
         let decision = authenticate(proof, holder.as_deref(), mountpoint, &self.keys, self.now());
         if let (Decision::Allow(grant), Proof::Minted(password)) = (&decision, proof)
@@ -87,6 +95,11 @@ impl App {
         let known = holder.filter(|_| stored.is_some()).map(Arc::clone);
         let (keys, password) = (Arc::clone(&self.keys), password.to_secret());
         let decoy = self.decoy.get().map(Arc::clone);
+        // A flood of made-up passwords fills this short queue and nothing else.
+        let _place = self
+            .waiting_to_hash
+            .try_acquire()
+            .map_err(|_| StoreError::Overloaded)?;
         let permit = Arc::clone(&self.hashing).acquire_owned().await;
         let permit = permit.map_err(|_| StoreError::Overloaded)?;
         let hashed = tokio::task::spawn_blocking(move || {
@@ -116,26 +129,28 @@ impl App {
         let Some(renewed) = password.digest(newest, &self.keys) else {
             return;
         };
-        let (store, username, token) = (Arc::clone(&self.store), username.clone(), password.id);
-        tokio::spawn(async move {
-            let outcome = port::update::<Holder, StoreError>(&*store, &username, |holder| {
+        let (username, token) = (username.clone(), password.id);
+        self.renew_later(move |store| async move {
+            port::update::<Holder, StoreError>(&*store, &username, |holder| {
                 let Some(mut holder) = holder.cloned() else {
                     return Ok(Change::Keep);
                 };
-                for credential in &mut holder.credentials {
-                    if let CredentialKind::Token { id, pepper, digest } = &mut credential.kind
-                        && *id == token
-                    {
-                        (*pepper, *digest) = (newest, renewed);
-                    }
-                }
-                Ok(Change::Set(holder))
-            });
-            if let Err(error) = outcome.await {
-                tracing::warn!(%error, "a digest under an old pepper could not be renewed");
-            }
+                let renewed = holder.renew_digest(token, newest, renewed);
+                Ok(if renewed {
+                    Change::Set(holder)
+                } else {
+                    Change::Keep
+                })
+            })
+            .await
         });
     }
+}
+
+fn password_of(holder: Option<&Holder>) -> Option<&HumanPassword> {
+    holder
+        .and_then(Holder::password)
+        .map(|(_, password)| password)
 }
 
 fn foreign_name(broker: &BrokerConnection) -> Decision<Grant> {

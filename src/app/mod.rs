@@ -36,8 +36,17 @@ pub struct App {
     metrics: Arc<Metrics>,
     /// Limits how many slow hashes run at a time, so that logins cannot take every core.
     hashing: Arc<Semaphore>,
+    /// Limits how many logins wait for that.
+    waiting_to_hash: Semaphore,
+    /// Limits how many records are renewed at a time.
+    renewing: Arc<Semaphore>,
     decoy: OnceLock<Arc<HumanPassword>>,
 }
+
+/// The most logins that wait for a slow hash.
+const HASH_QUEUE: usize = 16;
+/// The most records that are renewed in the background at a time.
+const RENEWALS: usize = 4;
 
 impl App {
     /// Joins the parts. `hashing` slow hashes may run at a time.
@@ -55,8 +64,28 @@ impl App {
             clock,
             metrics,
             hashing,
+            waiting_to_hash: Semaphore::new(HASH_QUEUE),
+            renewing: Arc::new(Semaphore::new(RENEWALS)),
             decoy: OnceLock::new(),
         }
+    }
+
+    /// Brings a record up to date in the background. Where enough of that is going on already it is
+    /// left for the next occasion.
+    fn renew_later<F>(&self, renew: impl FnOnce(Arc<dyn Store>) -> F + Send + 'static)
+    where
+        F: Future<Output = Result<bool, StoreError>> + Send,
+    {
+        let Ok(place) = Arc::clone(&self.renewing).try_acquire_owned() else {
+            return;
+        };
+        let store = Arc::clone(&self.store);
+        tokio::spawn(async move {
+            let _place = place;
+            if let Err(error) = renew(store).await {
+                tracing::warn!(%error, "a record under an old pepper could not be renewed");
+            }
+        });
     }
 
     /// What this server counts.
@@ -90,6 +119,19 @@ impl App {
                 Ok(alias.map(|alias| alias.organization.clone()))
             }
         }
+    }
+
+    /// Whether two names are of one organization.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn is_same_organization(
+        &self,
+        one: &OrganizationName,
+        other: OrganizationName,
+    ) -> Result<bool, StoreError> {
+        let other = self.organization_id(other).await?.map(OrganizationName::Id);
+        Ok(other.as_ref() == Some(one))
     }
 
     /// The organization behind either form of its name.

@@ -44,6 +44,9 @@ pub enum SetupError {
          provider's prefix belong to its subjects"
     )]
     ReservedName(String),
+    /// It would be taken for a minted password or an API key at CONNECT.
+    #[error("a password must not begin with tkn_, sk_, pk_ or rk_: those are minted")]
+    PasswordPrefix,
     /// There is one already.
     #[error("there is one of that name already")]
     Exists,

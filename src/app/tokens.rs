@@ -1,5 +1,7 @@
 //! Exchange: an identity token becomes a short-lived MQTT login.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use tokio::try_join;
 use uuid::Uuid;
@@ -122,6 +124,7 @@ impl App {
         let secret = provider
             .shared_secret(&self.keys)
             .map_err(|_| ExchangeError::SecretLost)?;
+        self.reseal_later(provider, &organization);
         let now = self.now();
         let identity = jwt::verify(request.token, provider, &secret, now)?;
         let end = organization
@@ -147,6 +150,34 @@ impl App {
             issued_at: now,
             expires_at: end,
         })
+    }
+
+    /// Encrypts the provider's secret anew where an old pepper guards it, so that the old one can go.
+    fn reseal_later(&self, provider: &Provider, organization: &Organization) {
+        if provider.resealed(&self.keys).is_none() {
+            return;
+        }
+        let (keys, id) = (Arc::clone(&self.keys), organization.id.clone());
+        self.renew_later(move |store| async move {
+            port::update::<Organization, StoreError>(&*store, &id, |current| {
+                let Some(mut organization) = current.cloned() else {
+                    return Ok(Change::Keep);
+                };
+                let mut changed = false;
+                for provider in &mut organization.providers {
+                    if let Some(resealed) = provider.resealed(&keys) {
+                        *provider = resealed;
+                        changed = true;
+                    }
+                }
+                Ok(if changed {
+                    Change::Set(organization)
+                } else {
+                    Change::Keep
+                })
+            })
+            .await
+        });
     }
 
     /// Stores what was minted: the holder with the new credential, and the index from the token's
@@ -176,6 +207,7 @@ impl App {
         };
         let credential = Credential {
             kind,
+            claims: identity.claims.clone(),
             issued_at: now,
             expires_at: Some(end),
             revoked_at: None,
@@ -188,11 +220,9 @@ impl App {
                     name: username.local.clone(),
                     organization: username.organization.clone(),
                     identity: subject.clone(),
-                    claims: identity.claims.clone(),
                     credentials: Vec::new(),
                 },
             };
-            holder.claims = identity.claims.clone();
             holder.add(credential.clone(), now)?;
             Ok(Change::Set(holder))
         });

@@ -4,6 +4,7 @@ use crate::app::App;
 use crate::app::organizations::SetupError;
 use crate::credential::holder::{Credential, CredentialKind, Holder, HolderIdentity};
 use crate::credential::human_password::HumanPassword;
+use crate::credential::presented::Presented;
 use crate::names::claims::Claims;
 use crate::names::organization_id::OrganizationName;
 use crate::names::username::{LocalName, Username};
@@ -23,6 +24,9 @@ impl App {
     ) -> Result<Username, SetupError> {
         let organization = self.organization(organization).await?;
         let organization = organization.ok_or(SetupError::NoSuchOrganization)?;
+        if Presented::has_our_prefix(password.expose()) {
+            return Err(SetupError::PasswordPrefix);
+        }
         if organization.reserves(name.as_str()) {
             return Err(SetupError::ReservedName(name.into()));
         }
@@ -34,9 +38,9 @@ impl App {
             name,
             organization: organization.id.clone(),
             identity: HolderIdentity::Static,
-            claims: Claims::default(),
             credentials: vec![Credential {
                 kind: CredentialKind::Password(HumanPassword::hash(password)),
+                claims: Claims::default(),
                 issued_at: self.now(),
                 expires_at: None,
                 revoked_at: None,

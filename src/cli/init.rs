@@ -1,8 +1,8 @@
 //! `ticketgate init`.
 
-use std::fs::{DirBuilder, OpenOptions, Permissions, set_permissions};
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -33,8 +33,11 @@ pub fn run(flags: &Flags, output: Output) -> anyhow::Result<()> {
     }
     let file = folder.join(FILE_NAME);
     if !file.exists() {
+        // Empty and private first: the store fills the file that it finds.
+        private_file()
+            .open(&file)
+            .with_context(|| file.display().to_string())?;
         wiring::create_store(folder)?;
-        set_permissions(&file, Permissions::from_mode(0o600))?;
         made.push(file.display().to_string());
     }
     let text = match made.as_slice() {
@@ -53,20 +56,28 @@ fn make_private_folder(folder: &Path) -> std::io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// Returns whether the file was made; one that is there is never touched.
+/// Returns whether the file was made; one that is there is never touched. It appears under its name
+/// only when all of it is on the disk.
 fn make_key_file(path: &Path) -> std::io::Result<bool> {
-    match OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-    {
-        Ok(mut file) => {
-            file.write_all(KeyList::fresh_line().expose().as_bytes())?;
-            file.sync_all()?;
-            Ok(true)
-        }
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(error),
+    if path.exists() {
+        return Ok(false);
     }
+    let draft = path.with_extension("draft");
+    match std::fs::remove_file(&draft) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = private_file().open(&draft)?;
+    file.write_all(KeyList::fresh_line().expose().as_bytes())?;
+    file.sync_all()?;
+    // Unlike a rename, a link never replaces what came into being in the meantime.
+    std::fs::hard_link(&draft, path)?;
+    std::fs::remove_file(&draft)?;
+    Ok(true)
+}
+
+fn private_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    options
 }

@@ -195,13 +195,13 @@ fn read_fields(reader: &mut Reader, broker: &str) -> Fields {
                 _ => Err("is neither `deny` nor `abstain`".to_owned()),
             },
         ),
-        secrets: reader.optional(
+        secrets: reader.secret(
             Field {
                 name: &path("secret"),
                 example: "<22 or more characters>",
                 meaning: "What the broker shows; old and new with a comma while it changes.",
             },
-            |text| parse_secrets(&Secret::new(text)).map_err(|error| error.to_string()),
+            |text| parse_secrets(text).map_err(|error| error.to_string()),
         ),
         secret_file: reader.optional(
             Field {

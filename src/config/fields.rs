@@ -170,6 +170,15 @@ impl Reader {
                 default.api_body_limit,
                 at_least_one,
             ),
+            api_deadline: Duration::from_millis(self.with(
+                field(
+                    "api.deadline_ms",
+                    "5000",
+                    "How long a whole API call may take, its body included.",
+                ),
+                default.api_deadline.as_millis() as u64,
+                at_least_one,
+            )),
         }
     }
 
@@ -247,8 +256,8 @@ impl Reader {
             example: "Ab3z <43 characters>",
             meaning: &meaning,
         };
-        let parse = |text: &str| KeyList::parse(&Secret::new(text)).map_err(|e| e.to_string());
-        let in_place = self.optional(field, parse);
+        let parse = |text: &Secret| KeyList::parse(text).map_err(|error| error.to_string());
+        let in_place = self.secret(field, parse);
         let default = key_file(folder, name);
         let example = default.display().to_string();
         let field = Field {
@@ -261,7 +270,7 @@ impl Reader {
             return in_place;
         }
         let text = std::fs::read_to_string(&path).map_err(|error| error.to_string());
-        match text.and_then(|text| parse(&text)) {
+        match text.and_then(|text| parse(&Secret::new(text))) {
             Ok(list) => Some(list),
             Err(error) => {
                 let cure = "`ticketgate init` makes a data folder with keys";

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use crate::config::source::{Source, variable};
+use crate::secret::Secret;
 
 /// Reads fields one by one, gathering mistakes and descriptions.
 pub struct Reader {
@@ -65,6 +66,24 @@ impl Reader {
                 None
             }
         }
+    }
+
+    /// Reads a field that is a secret: from a variable only, because the settings file is read by
+    /// more people than a file of secrets.
+    pub fn secret<T>(
+        &mut self,
+        field: Field<'_>,
+        parse: impl FnOnce(&Secret) -> Result<T, String>,
+    ) -> Option<T> {
+        let name = field.name;
+        if self.source.is_in_file(name) {
+            let text = format!("  {name}: secrets do not belong into the settings; use a file of");
+            self.source
+                .mistake(format!("{text} its own or {}", variable(name)));
+            self.source.take(name);
+            return None;
+        }
+        self.optional(field, |text| parse(&Secret::new(text)))
     }
 
     /// Starts on a source.

@@ -87,6 +87,12 @@ impl Source {
             .map(|value| (value.text, value.from))
     }
 
+    /// Whether the value comes from the settings file.
+    pub fn is_in_file(&self, field: &str) -> bool {
+        let value = self.values.get(field);
+        value.is_some_and(|value| !value.from.starts_with(VARIABLE_PREFIX))
+    }
+
     /// The names below `table`, such as the broker connections below `brokers`.
     pub fn names_below(&self, table: &str) -> Vec<String> {
         let prefix = format!("{table}.");

@@ -147,6 +147,19 @@ impl ApiKey {
         same && self.kind == presented.kind
     }
 
+    /// The digest under the newest pepper, with that pepper's id; `None`: it is already.
+    pub fn renewed_digest(
+        &self,
+        presented: &PresentedApiKey<'_>,
+        keys: &Keyring,
+    ) -> Option<(RingKeyId, Digest)> {
+        let newest = keys.pepper_id();
+        if self.pepper == newest {
+            return None;
+        }
+        Some((newest, keys.digest(newest, presented.secret)?))
+    }
+
     /// Whether the key has the scope.
     pub fn has(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope)

@@ -3,6 +3,8 @@
 //! Everything that a CONNECT, PUBLISH or SUBSCRIBE needs to know of a user lies in this one
 //! record, so that a broker's question costs one read at most.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -27,9 +29,6 @@ pub struct Holder {
     pub organization: OrganizationId,
     /// Who it is. A username is never given to anybody else.
     pub identity: HolderIdentity,
-    /// What topic rules may use.
-    #[serde(default, skip_serializing_if = "Claims::is_empty")]
-    pub claims: Claims,
     /// Live and, until their time is up, revoked credentials.
     pub credentials: Vec<Credential>,
 }
@@ -55,6 +54,9 @@ pub struct Credential {
     /// What has to be shown for it.
     #[serde(flatten)]
     pub kind: CredentialKind,
+    /// What topic rules may use: what the provider said of the subject when it was made.
+    #[serde(default, skip_serializing_if = "Claims::is_empty")]
+    pub claims: Claims,
     /// When it was made.
     #[serde(with = "jiff::fmt::serde::timestamp::second::required")]
     pub issued_at: Timestamp,
@@ -157,22 +159,56 @@ impl Holder {
             })
     }
 
+    /// Replaces the digest of a token's secret by one under another pepper. Returns whether there
+    /// was anything to replace.
+    pub fn renew_digest(&mut self, token: TokenId, newer: RingKeyId, renewed: Digest) -> bool {
+        for credential in &mut self.credentials {
+            match &mut credential.kind {
+                CredentialKind::Token { id, pepper, digest } if *id == token => {
+                    let old = *pepper != newer;
+                    (*pepper, *digest) = (newer, renewed);
+                    return old;
+                }
+                _ => {}
+            }
+        }
+        false
+    }
+
     /// Drops credentials whose time is up.
     pub fn drop_expired(&mut self, now: Timestamp) {
         self.credentials
             .retain(|credential| credential.expires_at.is_none_or(|end| end > now));
     }
 
-    /// Adds a credential after dropping those whose time is up.
+    /// The claims in which all live credentials agree. Brokers do not say with which of them a
+    /// session was opened, so a claim in which they differ is as good as missing.
+    pub fn common_claims(&self, now: Timestamp) -> Cow<'_, Claims> {
+        let mut live = self.live(now).map(|credential| &credential.claims);
+        let mut common = live.next().map_or_else(Cow::default, Cow::Borrowed);
+        for claims in live {
+            if *claims != *common {
+                common = Cow::Owned(common.shared_with(claims));
+            }
+        }
+        common
+    }
+
+    /// Adds a credential. Those whose time is up make room, and where that is not enough those that
+    /// were revoked.
     ///
     /// # Errors
-    /// [`TooManyCredentials`] when [`MAX_CREDENTIALS`] are still there; nothing is changed then.
+    /// [`TooManyCredentials`] when [`MAX_CREDENTIALS`] live ones are there already.
     pub fn add(
         &mut self,
         credential: Credential,
         now: Timestamp,
     ) -> Result<(), TooManyCredentials> {
         self.drop_expired(now);
+        if self.credentials.len() >= MAX_CREDENTIALS {
+            self.credentials
+                .retain(|credential| credential.revoked_at.is_none());
+        }
         if self.credentials.len() >= MAX_CREDENTIALS {
             return Err(TooManyCredentials);
         }
@@ -268,6 +304,7 @@ mod tests {
         };
         Credential {
             kind,
+            claims: Claims::default(),
             issued_at: at(0),
             expires_at: Some(at(end)),
             revoked_at: None,
@@ -282,7 +319,6 @@ mod tests {
                 provider: Uuid::nil(),
                 subject: "s".into(),
             },
-            claims: Claims::default(),
             credentials,
         }
     }
@@ -318,6 +354,30 @@ mod tests {
         assert_eq!(holder.credentials.len(), MAX_CREDENTIALS);
         assert_eq!(holder.add(token(20), at(10)), Ok(()));
         assert_eq!(holder.credentials.len(), 1);
+    }
+
+    #[test]
+    fn the_revoked_make_room_only_where_it_is_needed() {
+        let mut holder = holder((0..MAX_CREDENTIALS).map(|_| token(10)).collect());
+        holder.revoke(|_| true, at(1));
+        assert_eq!(holder.add(token(10), at(2)), Ok(()));
+        assert_eq!(holder.credentials.len(), 1);
+    }
+
+    #[test]
+    fn claims_count_where_all_live_credentials_agree() {
+        let with = |role: &str, end| {
+            let mut credential = token(end);
+            credential.claims.insert("email", "a@b");
+            credential.claims.insert("role", role);
+            credential
+        };
+        let holder = holder(vec![with("admin", 10), with("guest", 20)]);
+        let role = |now| holder.common_claims(at(now)).get("role").map(str::to_owned);
+        assert_eq!(role(5), None);
+        assert_eq!(role(15).as_deref(), Some("guest"));
+        assert_eq!(holder.common_claims(at(5)).get("email"), Some("a@b"));
+        assert!(holder.common_claims(at(25)).is_empty());
     }
 
     #[test]

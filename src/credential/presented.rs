@@ -18,6 +18,11 @@ pub enum Presented<'a> {
 }
 
 impl<'a> Presented<'a> {
+    /// Whether the text would be taken for a minted password or an API key.
+    pub fn has_our_prefix(text: &str) -> bool {
+        text.starts_with(minted_password::PREFIX) || ApiKeyKind::of(text).is_some()
+    }
+
     /// Sorts and checks a password.
     ///
     /// # Errors

@@ -115,6 +115,7 @@ mod tests {
         };
         Credential {
             kind,
+            claims: Claims::default(),
             issued_at: at(0),
             expires_at: Some(at(end)),
             revoked_at: None,
@@ -129,7 +130,6 @@ mod tests {
                 provider: Uuid::nil(),
                 subject: "s".into(),
             },
-            claims: Claims::default(),
             credentials,
         }
     }

@@ -2,14 +2,15 @@
 
 use jiff::Timestamp;
 
-use crate::acl::decide::{Publish, Ruling, Subscription};
+use crate::acl::decide::{Publish, Ruling, SubscribeRules, Subscription};
 use crate::acl::rule::Acl;
 use crate::acl::template::Subject;
 use crate::credential::holder::{Holder, Standing};
 use crate::engine::decision::{Decision, DenyReason, TopicGrant};
 use crate::engine::isolation::Isolation;
-use crate::mqtt::request::{PublishRequest, RequestedFilter, TopicNames};
+use crate::mqtt::request::{PublishRequest, RequestedFilter, SubscribeRequest};
 use crate::mqtt::topic::{TopicFilter, TopicName};
+use crate::names::claims::Claims;
 
 /// Whose session asks, under which rules.
 #[derive(Debug, Clone, Copy)]
@@ -22,20 +23,24 @@ pub struct Asker<'a> {
     pub acl: &'a Acl,
     /// How organizations are kept apart on this broker.
     pub isolation: &'a Isolation,
+    /// Now.
+    pub now: Timestamp,
 }
 
 /// Whether the username still has a live credential. Brokers do not say with which one a session
 /// was opened, so the session lives as long as any does; the session of a revoked one is kicked.
-pub fn is_live(holder: Option<&Holder>, now: Timestamp) -> Result<&Holder, DenyReason> {
-    let holder = holder.ok_or(DenyReason::UnknownUsername)?;
+///
+/// # Errors
+/// Why it has none.
+pub fn is_live(holder: &Holder, now: Timestamp) -> Result<(), DenyReason> {
     if holder.live(now).next().is_some() {
-        return Ok(holder);
+        return Ok(());
     }
-    let revoked = |standing| standing == Standing::Revoked;
-    let any_revoked = holder
+    let mut standings = holder
         .credentials
         .iter()
-        .any(|one| revoked(one.standing(now)));
+        .map(|credential| credential.standing(now));
+    let any_revoked = standings.any(|standing| standing == Standing::Revoked);
     Err(if any_revoked {
         DenyReason::Revoked
     } else {
@@ -53,43 +58,65 @@ pub fn authorize_publish(asker: Asker<'_>, request: &PublishRequest<'_>) -> Deci
         return Decision::Deny(DenyReason::InvalidTopic);
     };
     let (qos, retain, names) = (request.qos, request.retain, request.names);
+    let dollar = asker.isolation.dollar(names);
     let publish = Publish {
         topic: &topic,
         qos,
         retain,
         names,
+        dollar,
     };
-    decision(asker.acl.publish(&asker.subject(), publish))
+    let claims = asker.holder.common_claims(asker.now);
+    decision(asker.acl.publish(&asker.subject(&claims), publish))
 }
 
-/// Decides one filter of a SUBSCRIBE of a live holder.
+/// Decides every filter of a SUBSCRIBE of a live holder, in order.
 pub fn authorize_subscribe(
     asker: Asker<'_>,
-    requested: &RequestedFilter<'_>,
-    names: TopicNames,
-) -> Decision<TopicGrant> {
-    let organization = &asker.holder.organization;
-    let Some(text) = asker.isolation.inner(organization, &requested.filter) else {
-        return Decision::Deny(DenyReason::NoRule);
-    };
-    let Ok(filter) = TopicFilter::parse_subscription(&text) else {
-        return Decision::Deny(DenyReason::InvalidTopic);
-    };
-    let subscription = Subscription {
-        filter: &filter,
-        qos: requested.qos,
-        names,
-    };
-    decision(asker.acl.subscribe(&asker.subject(), subscription))
+    request: &SubscribeRequest<'_>,
+) -> Vec<Decision<TopicGrant>> {
+    let claims = asker.holder.common_claims(asker.now);
+    let dollar = asker.isolation.dollar(request.names);
+    let rules = asker
+        .acl
+        .for_subscribing(&asker.subject(&claims), request.names, dollar);
+    let filters = request.filters.iter();
+    filters
+        .map(|requested| asker.decide_filter(&rules, requested))
+        .collect()
 }
 
-impl<'a> Asker<'a> {
-    fn subject(&self) -> Subject<'a> {
+impl Asker<'_> {
+    fn decide_filter(
+        &self,
+        rules: &SubscribeRules<'_>,
+        requested: &RequestedFilter<'_>,
+    ) -> Decision<TopicGrant> {
+        let Ok(asked) = TopicFilter::parse_subscription(&requested.filter) else {
+            return Decision::Deny(DenyReason::InvalidTopic);
+        };
+        // The prefix stands inside of `$share/<group>/`, and what stands behind it is no second one.
+        let Some(inner) = self
+            .isolation
+            .inner(&self.holder.organization, asked.as_str())
+        else {
+            return Decision::Deny(DenyReason::NoRule);
+        };
+        let Ok(filter) = TopicFilter::parse(inner) else {
+            return Decision::Deny(DenyReason::InvalidTopic);
+        };
+        decision(rules.decide(Subscription {
+            filter: &filter,
+            qos: requested.qos,
+        }))
+    }
+
+    fn subject<'c>(&'c self, claims: &'c Claims) -> Subject<'c> {
         Subject {
             local_name: self.holder.name.as_str(),
             organization: &self.holder.organization,
             client_id: self.client_id,
-            claims: &self.holder.claims,
+            claims,
         }
     }
 }

@@ -66,6 +66,8 @@ pub enum DenyReason {
     ForeignOrganization,
     /// The session lives in another mountpoint or vhost than it must.
     WrongCompartment,
+    /// The client id belongs to another part of the broker.
+    ForeignClientId,
     /// The question is about something that an MQTT client has no business with.
     NotMqtt,
     /// The topic or filter is not one.
@@ -91,6 +93,7 @@ impl DenyReason {
             DenyReason::Expired => "the credential has expired",
             DenyReason::ForeignOrganization => "this broker connection serves another organization",
             DenyReason::WrongCompartment => "the session is in a foreign mountpoint or vhost",
+            DenyReason::ForeignClientId => "the client id does not begin with the organization",
             DenyReason::NotMqtt => "an MQTT client has no business with this",
             DenyReason::InvalidTopic => "the topic or filter is not valid",
             DenyReason::NoRule => "no rule allows it",

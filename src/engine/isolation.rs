@@ -1,8 +1,8 @@
 //! How organizations are kept apart on one broker (`docs/architecture.md`, "Tenants").
 
-use std::borrow::Cow;
-
 use crate::engine::decision::DenyReason;
+use crate::mqtt::filter_algebra::Dollar;
+use crate::mqtt::request::TopicNames;
 use crate::names::organization_id::OrganizationId;
 
 /// A setting of each broker connection. There is no default that mixes organizations.
@@ -68,24 +68,44 @@ impl Isolation {
         matches!(self, Isolation::Mountpoint).then(|| organization.clone())
     }
 
-    /// The topic or filter that the organization's rules speak of; `None`: it is outside the
-    /// organization's part of the topic tree.
-    pub fn inner<'a>(&self, organization: &OrganizationId, topic: &'a str) -> Option<Cow<'a, str>> {
+    /// The topic or filter (without `$share/<group>/`) that the organization's rules speak of;
+    /// `None`: it is outside the organization's part of the topic tree.
+    pub fn inner<'a>(&self, organization: &OrganizationId, topic: &'a str) -> Option<&'a str> {
         if !matches!(self, Isolation::Prefix) {
-            return Some(Cow::Borrowed(topic));
+            return Some(topic);
         }
-        // A shared subscription carries the prefix inside: `$share/<group>/<organization>/...`.
-        if let Some(shared) = topic.strip_prefix("$share/") {
-            let (group, filter) = shared.split_once('/')?;
-            let inner = without_prefix(organization, filter)?;
-            return Some(Cow::Owned(format!("$share/{group}/{inner}")));
-        }
-        without_prefix(organization, topic).map(Cow::Borrowed)
+        topic.strip_prefix(organization.as_str())?.strip_prefix('/')
     }
-}
 
-fn without_prefix<'a>(organization: &OrganizationId, topic: &'a str) -> Option<&'a str> {
-    topic.strip_prefix(organization.as_str())?.strip_prefix('/')
+    /// Whether the broker keeps `$` topics apart, as the organization's rules see them: behind a
+    /// prefix `$` stands in the second level, and AMQP bindings know no such rule.
+    pub fn dollar(&self, names: TopicNames) -> Dollar {
+        if names == TopicNames::Amqp || matches!(self, Isolation::Prefix) {
+            Dollar::Ordinary
+        } else {
+            Dollar::Special
+        }
+    }
+
+    /// Whether a client of `organization` may use this client id. Where organizations share a
+    /// compartment, whoever connects with another's client id gets that session, its subscriptions
+    /// and its stored messages, and the broker asks about none of it again.
+    ///
+    /// # Errors
+    /// The reason to refuse.
+    pub fn admits_client_id(
+        &self,
+        organization: &OrganizationId,
+        client_id: &str,
+    ) -> Result<(), DenyReason> {
+        let own =
+            !matches!(self, Isolation::Prefix) || client_id.starts_with(organization.as_str());
+        if own {
+            Ok(())
+        } else {
+            Err(DenyReason::ForeignClientId)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -127,23 +147,26 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_is_whole_levels_and_is_looked_for_inside_shared_subscriptions() {
+    fn a_prefix_is_whole_levels() {
         let organization: OrganizationId = "org_k7xm4pqr2n5t".parse().unwrap();
         let inner = |topic| Isolation::Prefix.inner(&organization, topic);
-        assert_eq!(inner("org_k7xm4pqr2n5t/a/b").as_deref(), Some("a/b"));
-        assert_eq!(
-            inner("$share/g/org_k7xm4pqr2n5t/a").as_deref(),
-            Some("$share/g/a")
-        );
-        for outside in [
-            "a/b",
-            "#",
-            "+/a",
-            "org_k7xm4pqr2n5t",
-            "org_k7xm4pqr2n5tx/a",
-            "$share/g",
-        ] {
+        assert_eq!(inner("org_k7xm4pqr2n5t/a/b"), Some("a/b"));
+        for outside in ["a/b", "#", "+/a", "org_k7xm4pqr2n5t", "org_k7xm4pqr2n5tx/a"] {
             assert_eq!(inner(outside), None, "{outside}");
         }
+    }
+
+    #[test]
+    fn where_organizations_share_a_compartment_client_ids_do_not_cross() {
+        let (ours, theirs) = (OrganizationId::random(), OrganizationId::random());
+        let id = format!("{ours}-phone");
+        assert_eq!(Isolation::Prefix.admits_client_id(&ours, &id), Ok(()));
+        let foreign = Err(DenyReason::ForeignClientId);
+        assert_eq!(Isolation::Prefix.admits_client_id(&theirs, &id), foreign);
+        assert_eq!(Isolation::Prefix.admits_client_id(&ours, "phone"), foreign);
+        assert_eq!(
+            Isolation::Mountpoint.admits_client_id(&ours, "phone"),
+            Ok(())
+        );
     }
 }

@@ -8,7 +8,7 @@ use crate::metrics::{OutcomeLabel, QuestionLabel};
 use crate::mqtt::request::{ConnectRequest, PublishRequest, SessionRequest, SubscribeRequest};
 
 /// An HTTP request of a broker, without the HTTP framework.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct RawRequest<'a> {
     /// Whether it is a POST; otherwise a GET.
     pub is_post: bool,

@@ -13,7 +13,6 @@ use crate::hooks::call::Unreadable;
 const MAX_FIELDS: usize = 64;
 
 /// The fields of a form, each name once.
-#[derive(Debug)]
 pub struct Form<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl<'a> Form<'a> {

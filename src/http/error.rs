@@ -37,6 +37,15 @@ impl ApiError {
         self.code
     }
 
+    /// A call that took too long, most likely because its body did not come.
+    pub fn too_slow() -> Self {
+        Self::new(
+            408,
+            "request_timeout",
+            "the request was not complete in time",
+        )
+    }
+
     /// A request that cannot be understood.
     pub fn invalid_request(text: &str) -> Self {
         Self::new(400, "invalid_request", text)

@@ -37,6 +37,8 @@ pub struct Settings {
     pub hooks_in_flight: i64,
     /// The longest body of an API call, in bytes.
     pub api_body_limit: usize,
+    /// How long a whole API call may take, its body included.
+    pub api_deadline: Duration,
 }
 
 impl Default for Settings {
@@ -49,6 +51,7 @@ impl Default for Settings {
             hook_body_limit: 1024 * 1024,
             hooks_in_flight: 4_096,
             api_body_limit: 64 * 1024,
+            api_deadline: Duration::from_secs(5),
         }
     }
 }

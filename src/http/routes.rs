@@ -1,8 +1,11 @@
 //! Every route: method, path, who may call it, what answers. A route that is not in one of these
 //! tables does not exist.
 
+use std::time::Duration;
+
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Route};
+use tokio::time::timeout;
 
 use crate::http::error::ApiError;
 use crate::http::{cors, health, hooks, local, tokens};
@@ -113,7 +116,8 @@ async fn wrong_method(request: HttpRequest, body: web::Payload) -> HttpResponse 
     ApiError::new(405, "method_not_allowed", &text).response()
 }
 
-/// Reads a small body away: actix-web closes a connection whose request was left unread.
+/// Reads a small body away: actix-web closes a connection whose request was left unread. One that
+/// does not come is not waited for.
 async fn drain(body: web::Payload) {
-    let _ = body.to_bytes_limited(64 * 1024).await;
+    let _ = timeout(Duration::from_secs(1), body.to_bytes_limited(64 * 1024)).await;
 }

@@ -2,15 +2,16 @@
 
 use std::io::{Error, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::{App as WebApp, HttpServer, web};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::app::App;
 use crate::hooks::connection::BrokerConnection;
@@ -21,6 +22,7 @@ use crate::http::{Edge, Settings, routes};
 const KEEP_ALIVE: Duration = Duration::from_secs(120);
 /// Connections that wait to be accepted; a broker reconnects all of its pool at once.
 const BACKLOG: i32 = 4_096;
+const LOCAL_BACKLOG: i32 = 64;
 
 /// A server that is bound and will run.
 pub struct Running {
@@ -159,15 +161,20 @@ fn serve_public(listener: TcpListener, edge: &web::Data<Edge>) -> Result<Server,
     Ok(server.listen(listener)?.run())
 }
 
-/// The local socket. A file that is left from a crash is replaced: the store's lock has told
-/// already that no other server uses this folder.
+/// The local socket. One that is left from a crash is replaced; one that somebody answers on, and
+/// a file that is no socket, stay. It gets its mode before anybody can connect.
 fn serve_local(path: &Path, edge: &web::Data<Edge>) -> Result<Server, Error> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
+    match UnixStream::connect(path) {
+        Ok(_) => return Err(ErrorKind::AddrInUse.into()),
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
+        Err(_) => {}
     }
-    let listener = UnixListener::bind(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    socket.listen(LOCAL_BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    let listener = UnixListener::from(OwnedFd::from(socket));
     let shared = edge.clone();
     let app = move || {
         WebApp::new()

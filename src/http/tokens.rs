@@ -2,6 +2,7 @@
 
 use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
+use tokio::time::timeout;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
@@ -23,8 +24,10 @@ pub async fn exchange(
     let request_id = Uuid::now_v7();
     let span = tracing::info_span!("exchange", %request_id);
     let answering = async {
-        try_exchange(&request, body, &edge)
-            .await
+        let exchanging = try_exchange(&request, body, &edge);
+        let answered = timeout(edge.settings().api_deadline, exchanging).await;
+        answered
+            .unwrap_or_else(|_| Err(ApiError::too_slow()))
             .unwrap_or_else(|error| {
                 tracing::info!(code = error.code(), "refused");
                 error.response()
@@ -60,7 +63,9 @@ async fn try_exchange(
                 return Err(missing("provider"));
             }
             let own = OrganizationName::Id(key.organization.clone());
-            if named.is_some_and(|named| matches!(named, OrganizationName::Id(_)) && named != own) {
+            if let Some(named) = named
+                && !edge.app.is_same_organization(&own, named).await?
+            {
                 return Err(no_such_organization());
             }
             own

@@ -28,7 +28,8 @@ pub struct Identity {
     pub email: Option<String>,
     /// What topic rules may use.
     pub claims: Claims,
-    /// When the identity token ends.
+    /// When a login made from it ends at the latest: with the identity token, or for one that has
+    /// just expired by our clock with the leeway.
     pub expires_at: Timestamp,
 }
 
@@ -204,6 +205,13 @@ fn check_times(payload: &Payload, now: Timestamp) -> Result<Timestamp, TokenErro
             return Err(TokenError::NotYetValid);
         }
     }
+    // Within the leeway the provider's clock may be right and ours ahead: then a login may live for
+    // what is left of the leeway, and not a second longer.
+    let end = if end > now {
+        end
+    } else {
+        end.saturating_add(LEEWAY)
+    };
     Timestamp::from_second(end).map_err(|_| TokenError::Malformed)
 }
 
@@ -359,6 +367,8 @@ mod tests {
         ] {
             assert!(verified(&claims).is_ok(), "{claims}");
         }
+        let late = verified(&with("exp", json!(NOW - 29))).unwrap();
+        assert_eq!(late.expires_at.as_second(), NOW + 1);
     }
 
     #[test]

@@ -4,14 +4,27 @@
 //! `a` too (4.7.1.2), and a filter that begins with a wildcard never matches a topic that begins
 //! with `$` (4.7.2). [`covers`] is "superset of", [`overlaps`] is "not disjoint"; both are exact.
 //!
+//! Not every broker gives `$` its meaning: behind a prefix it stands in the second level, and AMQP
+//! bindings know no such rule. [`matches`] and [`overlaps`] are told which it is; [`covers`] keeps
+//! to MQTT's rule, which is the narrower reading.
+//!
 //! All three walk two texts level by level and allocate nothing. They take plain texts, so that a
 //! caller that has split a topic already is not made to build another one; the texts must have
 //! passed the checks of [`TopicName`](crate::mqtt::topic::TopicName) and
 //! [`TopicFilter`](crate::mqtt::topic::TopicFilter).
 
+/// What a `$` at the front of a topic means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dollar {
+    /// Filters that begin with a wildcard do not match it, as MQTT says.
+    Special,
+    /// It is a character like any other.
+    Ordinary,
+}
+
 /// Whether the filter matches the topic name.
-pub fn matches(filter: &str, topic: &str) -> bool {
-    if begins_with_wildcard(filter) && topic.starts_with('$') {
+pub fn matches(filter: &str, topic: &str, dollar: Dollar) -> bool {
+    if dollar == Dollar::Special && begins_with_wildcard(filter) && topic.starts_with('$') {
         return false;
     }
     let mut topic_levels = topic.split('/');
@@ -52,11 +65,10 @@ pub fn covers(filter: &str, requested: &str) -> bool {
 }
 
 /// Whether some topic is matched by both filters.
-pub fn overlaps(a: &str, b: &str) -> bool {
+pub fn overlaps(a: &str, b: &str, dollar: Dollar) -> bool {
     let (a, b) = (without_empty_topic(a), without_empty_topic(b));
-    if (begins_with_wildcard(a) && b.starts_with('$'))
-        || (begins_with_wildcard(b) && a.starts_with('$'))
-    {
+    let parted = |wild: &str, other: &str| begins_with_wildcard(wild) && other.starts_with('$');
+    if dollar == Dollar::Special && (parted(a, b) || parted(b, a)) {
         return false;
     }
     let mut a_levels = a.split('/');
@@ -104,7 +116,11 @@ mod tests {
             ("$SYS/#", "$SYS/x", true),
             ("$SYS/+", "$SYS/x", true),
         ] {
-            assert_eq!(matches(filter, topic), expected, "{filter} {topic}");
+            assert_eq!(
+                matches(filter, topic, Dollar::Special),
+                expected,
+                "{filter} {topic}"
+            );
         }
     }
 
@@ -152,8 +168,14 @@ mod tests {
             ("+", "/#", false),
             ("+/+", "/#", true),
         ] {
-            assert_eq!(overlaps(a, b), expected, "{a} {b}");
-            assert_eq!(overlaps(b, a), expected, "{b} {a}");
+            assert_eq!(overlaps(a, b, Dollar::Special), expected, "{a} {b}");
+            assert_eq!(overlaps(b, a, Dollar::Special), expected, "{b} {a}");
         }
+    }
+
+    #[test]
+    fn where_a_dollar_is_ordinary_wildcards_reach_it() {
+        assert!(matches("#", "$internal/x", Dollar::Ordinary));
+        assert!(overlaps("$internal/#", "+/x", Dollar::Ordinary));
     }
 }

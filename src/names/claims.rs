@@ -33,6 +33,19 @@ impl Claims {
         self.0.get(name).map(String::as_str)
     }
 
+    /// The claims that both have with the same value.
+    pub fn shared_with(&self, other: &Claims) -> Claims {
+        let shared = self
+            .0
+            .iter()
+            .filter(|(name, value)| other.0.get(*name) == Some(*value));
+        Claims(
+            shared
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+        )
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::organization_id::{NotAnOrganization, OrganizationId, OrganizationName};
 
+/// The local part of an organization's service user, whose password is a secret API key.
+pub const SERVICE_NAME: &str = "server";
 /// The longest local part.
 pub const MAX_LOCAL_LENGTH: usize = 64;
 

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::names::organization_id::OrganizationId;
 use crate::names::origin::Origin;
+use crate::names::username::SERVICE_NAME;
 use crate::org::provider::Provider;
 
 /// The longest name of an organization, provider or key, in bytes.
@@ -150,7 +151,7 @@ impl Organization {
 
     /// Whether a name made by hand could be given to a subject of a provider as well.
     pub fn reserves(&self, name: &str) -> bool {
-        name == "server"
+        name == SERVICE_NAME
             || self
                 .providers
                 .iter()

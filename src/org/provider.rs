@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::keyring::{CannotOpen, Keyring, Sealed};
 use crate::names::organization_id::{is_base32, push_base32};
-use crate::names::username::{LocalName, MAX_LOCAL_LENGTH, is_clean};
+use crate::names::username::{LocalName, SERVICE_NAME, is_clean};
 use crate::secret::Secret;
 
 /// The longest username prefix: it leaves room for a UUID or a hashed subject behind it.
@@ -94,20 +94,21 @@ impl Provider {
     pub fn local_name(&self, subject: &str) -> LocalName {
         let plain = format!("{}{subject}", self.username_prefix);
         let looks_hashed = subject.len() == HASHED_SUBJECT_LENGTH && is_base32(subject);
-        let fits = !subject.is_empty() && plain.len() <= MAX_LOCAL_LENGTH;
-        let name = if fits && is_clean(subject) && !looks_hashed {
-            plain
-        } else {
-            let mut name = self.username_prefix.clone();
-            push_base32(
-                &subject_hash(self.id, subject),
-                HASHED_SUBJECT_LENGTH,
-                &mut name,
-            );
-            name
-        };
+        if !subject.is_empty()
+            && !looks_hashed
+            && plain != SERVICE_NAME
+            && let Ok(name) = plain.parse()
+        {
+            return name;
+        }
+        let mut name = self.username_prefix.clone();
+        push_base32(
+            &subject_hash(self.id, subject),
+            HASHED_SUBJECT_LENGTH,
+            &mut name,
+        );
         name.parse()
-            .expect("a clean prefix with a clean rest within the length is a local name")
+            .expect("a clean prefix with base32 behind it is a local name")
     }
 
     /// The shared secret in clear.
@@ -118,6 +119,21 @@ impl Provider {
         match &self.key {
             ProviderKey::Hs256(sealed) => keys.open(sealed, &sealing_context(self.id)),
         }
+    }
+
+    /// The same provider with its secret encrypted under the newest pepper; `None`: it is already,
+    /// or it cannot be opened.
+    pub fn resealed(&self, keys: &Keyring) -> Option<Self> {
+        let ProviderKey::Hs256(sealed) = &self.key;
+        if !keys.is_old(sealed) {
+            return None;
+        }
+        let secret = self.shared_secret(keys).ok()?;
+        let key = ProviderKey::Hs256(keys.seal(&secret, &sealing_context(self.id)));
+        Some(Self {
+            key,
+            ..self.clone()
+        })
     }
 
     /// Encrypts the shared secret of the provider with this id.
@@ -190,6 +206,19 @@ pub(crate) mod tests {
             assert_eq!(name(odd), name(odd));
         }
         assert_ne!(name("auth0|a"), name("auth0|b"));
+    }
+
+    #[test]
+    fn a_subject_cannot_complete_a_reserved_word() {
+        for (prefix, subject) in [("n", "ull"), ("un", "defined"), ("s", "erver")] {
+            let provider = supabase(&Keyring::random(), "one", "https://a.example", prefix);
+            let name = provider.local_name(subject);
+            assert_eq!(
+                name.as_str().len(),
+                prefix.len() + HASHED_SUBJECT_LENGTH,
+                "{subject}"
+            );
+        }
     }
 
     #[test]

@@ -158,7 +158,6 @@ async fn any_text_reads_back(subject: &Subject) {
         reads_back(store, &organization.id.clone(), organization).await;
         let mut holder = holder("texts", None);
         holder.organization = OrganizationId::random();
-        holder.claims.insert("email", text);
         holder.identity = HolderIdentity::Subject {
             provider: Uuid::nil(),
             subject: text.into(),

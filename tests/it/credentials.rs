@@ -184,3 +184,49 @@ async fn create_user(app: &Arc<App>, world: &World, name: &str, password: &str) 
         .unwrap()
         .to_string()
 }
+
+#[tokio::test]
+async fn a_flood_of_made_up_passwords_does_not_stop_minted_logins() {
+    let world = World::start().await;
+    let login = world.login("alice").await;
+    let unknown = format!("nobody@{}", world.organization);
+    let flood = (0..200).map(|n| {
+        let (unknown, world) = (unknown.clone(), &world);
+        async move { world.can_connect(&unknown, &format!("made-up-{n}")).await }
+    });
+    let minted = async {
+        for _ in 0..50 {
+            assert!(world.can_connect(&login.username, &login.password).await);
+        }
+    };
+    let (guessed, ()) = tokio::join!(futures_util::future::join_all(flood), minted);
+    assert!(guessed.iter().all(|allowed| !allowed));
+    assert!(
+        world.metrics.render().contains("outcome=\"overloaded\""),
+        "the queue is short"
+    );
+}
+
+#[tokio::test]
+async fn a_revoke_is_not_overtaken_by_a_password_hash() {
+    for _ in 0..20 {
+        let world = World::start().await;
+        let username = create_user(&world.app, &world, "sensor-1", "correct horse battery").await;
+        let connect = world.can_connect(&username, "correct horse battery");
+        let revoke = async {
+            let revoked = world
+                .app
+                .revoke(username.parse().unwrap())
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(revoked.credentials, 1);
+            world.metrics.render().contains("question=\"connect\"")
+        };
+        let (allowed, answered_before) = tokio::join!(connect, revoke);
+        assert!(
+            !allowed || answered_before,
+            "allowed after the revoke had returned"
+        );
+    }
+}

@@ -359,3 +359,27 @@ async fn the_number_of_live_tokens_of_one_user_is_bounded() {
     assert_eq!((status, statuses[64]), (429, 429));
     assert_error(&reply, "too_many_tokens");
 }
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let bind = "127.0.0.1:0".parse().unwrap();
+    let api_deadline = std::time::Duration::from_millis(200);
+    let settings = ticketgate::http::Settings {
+        bind,
+        api_deadline,
+        ..Default::default()
+    };
+    let world = World::with(Plan {
+        settings,
+        ..Plan::default()
+    })
+    .await;
+    let address = world.url.strip_prefix("http://").unwrap();
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let head = "POST /v2/tokens/exchange HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut reply = vec![0; 12];
+    stream.read_exact(&mut reply).await.unwrap();
+    assert_eq!(reply, b"HTTP/1.1 408");
+}

@@ -6,3 +6,4 @@ mod hooks;
 mod program;
 mod rabbitmq;
 mod support;
+mod tenants;

@@ -229,7 +229,7 @@ fn all_mistakes_in_the_settings_are_told_at_once_and_no_secret_is_repeated() {
         "TICKETGATE__CACHE__CAPACITY",
         "keys.seal",
         "brokers.main.dialect",
-        "brokers.main.secret",
+        "brokers.main.secret: secrets do not belong into the settings",
         "log.level",
     ] {
         assert!(error.contains(expected), "{expected}: {error}");

@@ -115,9 +115,9 @@ pub fn holder(name: &str, end: Option<Timestamp>) -> Holder {
         name: local,
         organization,
         identity,
-        claims,
         credentials: vec![Credential {
             kind,
+            claims,
             issued_at: second(0),
             expires_at: end,
             revoked_at: Some(second(1)),
