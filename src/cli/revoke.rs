@@ -30,7 +30,8 @@ pub fn run(flags: &Flags, arguments: &Arguments, output: Output) -> anyhow::Resu
     let text = match reply.revoked {
         0 => format!("{}: nothing was live any more", reply.username),
         count => format!(
-            "{}: revoked {count}; the next CONNECT is refused",
+            "{}: revoked {count}; no CONNECT with it is allowed again. A session that is open \
+             stays open at the broker until it is closed there",
             reply.username
         ),
     };
