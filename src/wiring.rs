@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::app::App;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, StoreLocation};
+use crate::http::routes::{self, Routes};
 use crate::http::server::{self, Running};
 use crate::keyring::Keyring;
 use crate::metrics::Metrics;
@@ -19,6 +20,14 @@ use crate::store::port::Store;
 /// # Errors
 /// When the store cannot be opened or an address cannot be bound, with what to do about it.
 pub fn build(config: Config) -> anyhow::Result<Running> {
+    build_with_routes(config, routes::public)
+}
+
+/// [`build`] with other routes on the public address: a benchmark adds one that does nothing.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_with_routes(config: Config, public: Routes) -> anyhow::Result<Running> {
     let metrics = Arc::new(Metrics::new());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = open(&config.store, &clock, &metrics)?;
@@ -31,11 +40,12 @@ pub fn build(config: Config) -> anyhow::Result<Running> {
     let keys = Arc::new(config.keys);
     let app = App::new(Arc::new(cached), keys, clock, metrics, config.hashing);
     let socket = config.local_socket.as_path();
-    Ok(server::start(
+    Ok(server::start_with_routes(
         Arc::new(app),
         config.brokers,
         config.http,
         Some(socket),
+        public,
     )?)
 }
 

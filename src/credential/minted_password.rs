@@ -61,8 +61,9 @@ impl<'a> MintedPassword<'a> {
         let (sealed, tag) = text.split_at(SEALED_LENGTH);
         let id = base62::decode(&text[ID_AT..SECRET_AT]).ok_or(Forged)?;
         let key: RingKeyId = text[KEY_AT..SEALED_LENGTH].parse().map_err(|_| Forged)?;
+        let tag = u64::try_from(base62::decode(tag).ok_or(Forged)?).map_err(|_| Forged)?;
         let expected = keys.seal_tag(key, sealed).ok_or(Forged)?;
-        if !secret::constant_time_eq(encoded_tag(expected).as_bytes(), tag.as_bytes()) {
+        if !secret::constant_time_eq(&expected.to_be_bytes(), &tag.to_be_bytes()) {
             return Err(Forged);
         }
         Ok(Self {
@@ -96,19 +97,13 @@ pub fn mint(keys: &Keyring) -> Minted {
     let digest = keys
         .digest(pepper, &text[SECRET_AT..KEY_AT])
         .expect("the newest pepper is in the ring");
-    text.push_str(&encoded_tag(tag));
+    base62::encode(u128::from(tag), LENGTH_OF_64_BITS, &mut text);
     Minted {
         id,
         password: Secret::new(text),
         pepper,
         digest,
     }
-}
-
-fn encoded_tag(tag: u64) -> String {
-    let mut text = String::with_capacity(LENGTH_OF_64_BITS);
-    base62::encode(u128::from(tag), LENGTH_OF_64_BITS, &mut text);
-    text
 }
 
 impl std::fmt::Debug for SecretPart<'_> {

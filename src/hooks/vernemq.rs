@@ -292,7 +292,9 @@ fn subscribe(body: &[u8], version: Version) -> Result<Question<'_>, Unreadable> 
 }
 
 fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Unreadable> {
-    let object: Object<T> = serde_json::from_slice(body).map_err(|_| Unreadable::Malformed)?;
+    // Checked as UTF-8 as a whole: `from_slice` would check every text in it on its own.
+    let text = std::str::from_utf8(body).map_err(|_| Unreadable::Malformed)?;
+    let object: Object<T> = serde_json::from_str(text).map_err(|_| Unreadable::Malformed)?;
     Ok(object.0)
 }
 

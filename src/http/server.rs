@@ -15,7 +15,8 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::app::App;
 use crate::hooks::connection::BrokerConnection;
-use crate::http::{Edge, Settings, routes};
+use crate::http::routes::{self, Routes};
+use crate::http::{Edge, Settings};
 
 /// Longer than any broker keeps an idle connection, so that the broker is the one to close it: a
 /// request that crosses our close would be lost.
@@ -77,6 +78,20 @@ pub fn start(
     settings: Settings,
     local_socket: Option<&Path>,
 ) -> Result<Running, ListenError> {
+    start_with_routes(app, brokers, settings, local_socket, routes::public)
+}
+
+/// [`start`] with other routes on the public address.
+///
+/// # Errors
+/// [`ListenError`].
+pub fn start_with_routes(
+    app: Arc<App>,
+    brokers: Vec<BrokerConnection>,
+    settings: Settings,
+    local_socket: Option<&Path>,
+    public: Routes,
+) -> Result<Running, ListenError> {
     let address = settings.bind;
     let wrong = |error| ListenError::Address { address, error };
     let listener = listen(address).map_err(wrong)?;
@@ -93,7 +108,7 @@ pub fn start(
         }
         None => None,
     };
-    let public = serve_public(listener, &edge).map_err(wrong)?;
+    let public = serve_public(listener, &edge, public).map_err(wrong)?;
     Ok(Running {
         address,
         edge,
@@ -138,13 +153,13 @@ impl Stopper {
     }
 }
 
-fn serve_public(listener: TcpListener, edge: &web::Data<Edge>) -> Result<Server, Error> {
+fn serve_public(
+    listener: TcpListener,
+    edge: &web::Data<Edge>,
+    routes: Routes,
+) -> Result<Server, Error> {
     let shared = edge.clone();
-    let app = move || {
-        WebApp::new()
-            .app_data(shared.clone())
-            .configure(routes::public)
-    };
+    let app = move || WebApp::new().app_data(shared.clone()).configure(routes);
     let Settings {
         workers,
         shutdown_seconds,

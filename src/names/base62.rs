@@ -27,8 +27,13 @@ pub fn encode(mut number: u128, length: usize, into: &mut String) {
 
 /// Reads a text that is base62 throughout; `None` for another character or more than 128 bits.
 pub fn decode(text: &str) -> Option<u128> {
-    text.bytes().try_fold(0u128, |number, byte| {
-        number.checked_mul(62)?.checked_add(value(byte)?)
+    // Ten characters fit a machine word, which is several times faster than one by one.
+    text.as_bytes().chunks(10).try_fold(0u128, |number, chunk| {
+        let part = chunk
+            .iter()
+            .try_fold(0u64, |part, byte| Some(part * 62 + value(*byte)?))?;
+        let factor = 62u128.pow(chunk.len() as u32);
+        number.checked_mul(factor)?.checked_add(part.into())
     })
 }
 
@@ -51,14 +56,14 @@ pub fn random(length: usize) -> String {
     text
 }
 
-fn value(byte: u8) -> Option<u128> {
+fn value(byte: u8) -> Option<u64> {
     let value = match byte {
         b'0'..=b'9' => byte - b'0',
         b'A'..=b'Z' => byte - b'A' + 10,
         b'a'..=b'z' => byte - b'a' + 36,
         _ => return None,
     };
-    Some(u128::from(value))
+    Some(u64::from(value))
 }
 
 #[cfg(test)]

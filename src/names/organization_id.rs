@@ -1,5 +1,6 @@
 //! Organization ids: `org_` and 12 lower-case base32 characters, beside a UUID alias.
 
+use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -9,11 +10,12 @@ use crate::secret;
 
 const PREFIX: &str = "org_";
 const BASE32: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+const LENGTH: usize = PREFIX.len() + 12;
 
 /// The id of an organization: `org_` + 12 characters of `a-z2-7` (60 random bits).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct OrganizationId(String);
+pub struct OrganizationId([u8; LENGTH]);
 
 /// Either form in which a caller may name an organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,25 +36,30 @@ impl OrganizationId {
     pub fn random() -> Self {
         let mut id = String::from(PREFIX);
         push_base32(&secret::random_bytes::<12>(), 12, &mut id);
-        Self(id)
+        id.parse().expect("the prefix and 12 characters are an id")
     }
 
     /// The text, `org_` included.
     pub fn as_str(&self) -> &str {
-        &self.0
+        std::str::from_utf8(&self.0).expect("base32 is ASCII")
     }
 }
 
 text_name!(OrganizationId, NotAnOrganization);
 
+impl fmt::Debug for OrganizationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 impl FromStr for OrganizationId {
     type Err = NotAnOrganization;
 
     fn from_str(text: &str) -> Result<Self, NotAnOrganization> {
-        match text.strip_prefix(PREFIX) {
-            Some(rest) if rest.len() == 12 && is_base32(rest) => Ok(Self(text.to_owned())),
-            _ => Err(NotAnOrganization),
-        }
+        let is_id = text.strip_prefix(PREFIX).is_some_and(is_base32);
+        let bytes = text.as_bytes().try_into().ok().filter(|_| is_id);
+        bytes.map(Self).ok_or(NotAnOrganization)
     }
 }
 
@@ -83,7 +90,8 @@ pub fn push_base32(bytes: &[u8], length: usize, into: &mut String) {
 
 /// Whether the text is lower-case base32 throughout.
 pub fn is_base32(text: &str) -> bool {
-    text.bytes().all(|byte| BASE32.contains(&byte))
+    text.bytes()
+        .all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7'))
 }
 
 #[cfg(test)]
