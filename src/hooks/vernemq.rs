@@ -26,8 +26,8 @@ use crate::mqtt::request::{
 };
 use crate::secret::SecretStr;
 
-/// The most filters of one SUBSCRIBE.
-const MAX_FILTERS: usize = 1_024;
+/// The most filters of one SUBSCRIBE: each is judged by every rule.
+const MAX_FILTERS: usize = 256;
 
 const OK: &str = r#"{"result":"ok"}"#;
 const NEXT: &str = r#"{"result":"next"}"#;
