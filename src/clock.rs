@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -58,6 +58,49 @@ impl Stopwatch {
 
     /// Seconds since the start.
     pub fn seconds(&self) -> f64 {
-        self.0.elapsed().as_secs_f64()
+        self.elapsed().as_secs_f64()
+    }
+
+    /// The time since the start.
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// Time that no adjustment of the wall clock moves, counted from a start of its own. It goes on
+/// while the process is stopped.
+#[derive(Debug, Clone, Copy)]
+pub struct Monotonic(Instant);
+
+/// A moment of one [`Monotonic`], small enough for an atomic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(u64);
+
+impl Monotonic {
+    /// Starts counting.
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Now.
+    pub fn now(&self) -> Moment {
+        Moment(self.0.elapsed().as_nanos() as u64)
+    }
+}
+
+impl Moment {
+    /// The moment so many nanoseconds after the start.
+    pub fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds after the start.
+    pub fn nanos(self) -> u64 {
+        self.0
+    }
+
+    /// The time from `earlier` to this moment; zero where it was later.
+    pub fn since(self, earlier: Moment) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 }

@@ -12,6 +12,7 @@ use crate::keyring::Keyring;
 use crate::metrics::Metrics;
 use crate::store::cached::Cached;
 use crate::store::embedded::{Embedded, OpenError};
+use crate::store::freshness::Freshness;
 use crate::store::port::Store;
 
 /// Builds the server that the settings describe and binds its addresses. Must be called on the
@@ -34,6 +35,7 @@ pub fn build_with_routes(config: Config, public: Routes) -> anyhow::Result<Runni
     let cached = Cached::new(
         store,
         &config.cache,
+        Arc::new(Freshness::alone()),
         Arc::clone(&clock),
         Arc::clone(&metrics),
     );

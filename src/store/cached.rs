@@ -12,11 +12,12 @@ use futures_util::FutureExt as _;
 use moka::Expiry;
 use moka::future::Cache;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
 use crate::metrics::{CacheLabel, Metrics};
 use crate::store::flights::{Flights, Loaded};
-use crate::store::generations::{Generation, Generations};
-use crate::store::port::{Found, Revision, Store, StoreError, Write};
+use crate::store::freshness::{Freshness, Noted};
+use crate::store::generations::Generation;
+use crate::store::port::{Confirmation, Found, Place, Revision, Status, Store, StoreError, Write};
 use crate::store::record::RecordKey;
 
 /// How often a load that was overtaken by an invalidation is tried again before we give up.
@@ -24,6 +25,9 @@ const MAX_TRIES: usize = 64;
 
 /// The longest that reading one record may take. A broker has been answered long before.
 const LONGEST_LOAD: Duration = Duration::from_secs(5);
+
+/// How old what the cache holds must be to be read again for somebody who believes it outdated.
+const REREAD_AFTER: Duration = Duration::from_millis(100);
 
 /// Limits of the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,8 +65,8 @@ struct Parts {
     inner: Arc<dyn Store>,
     records: Cache<RecordKey, Entry>,
     /// Apart from the records, so that a flood of made-up names cannot push them out.
-    absent: Cache<RecordKey, Generation>,
-    generations: Generations,
+    absent: Cache<RecordKey, Noted>,
+    freshness: Arc<Freshness>,
     max_age: Duration,
     clock: Arc<dyn Clock>,
 }
@@ -70,7 +74,7 @@ struct Parts {
 #[derive(Clone)]
 struct Entry {
     found: Found,
-    noted: Generation,
+    noted: Noted,
     /// How long it may be kept from when it was loaded.
     keep: Duration,
 }
@@ -94,10 +98,12 @@ impl Expiry<RecordKey, Entry> for KeepAsLongAsTheEntrySays {
 }
 
 impl Cached {
-    /// Puts a cache in front of a store.
+    /// Puts a cache in front of a store. Whoever hears of changes made elsewhere invalidates them
+    /// in `freshness`.
     pub fn new(
         inner: Arc<dyn Store>,
         settings: &Settings,
+        freshness: Arc<Freshness>,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> Self {
@@ -111,7 +117,7 @@ impl Cached {
                 .max_capacity(settings.negative_capacity)
                 .time_to_live(Duration::from_secs(settings.negative_max_age_seconds))
                 .build(),
-            generations: Generations::default(),
+            freshness,
             max_age: Duration::from_secs(settings.max_age_seconds),
             clock,
         };
@@ -122,26 +128,21 @@ impl Cached {
         }
     }
 
-    /// Makes sure that no state of the record read before this call is served after it.
-    pub fn invalidate(&self, key: &RecordKey) {
-        self.parts.generations.bump(key);
-    }
-
-    /// The same for every record.
-    pub fn invalidate_all(&self) {
-        self.parts.generations.bump_all();
+    /// What its answers lean on.
+    pub fn freshness(&self) -> &Freshness {
+        &self.parts.freshness
     }
 }
 
 impl Parts {
     /// Reads the record and keeps what it finds, unless an invalidation came in between.
-    async fn load(self: Arc<Self>, key: RecordKey, noted: Generation) -> Loaded {
+    async fn load(self: Arc<Self>, key: RecordKey, noted: Noted) -> Loaded {
         // Another load may have ended after the reader looked.
         if let Ok(known) = self.known(&key) {
             return Ok(known);
         }
         let loaded = self.inner.get(&key).await?;
-        if self.generations.is_current(noted) {
+        if self.freshness.may_serve(&noted) {
             match loaded.clone() {
                 Some(found) => {
                     let keep = self.time_left(&found);
@@ -154,6 +155,16 @@ impl Parts {
         Ok(loaded)
     }
 
+    /// Whether the cache holds what was read a moment ago. Whoever shows a dead login again and
+    /// again would else have the store read each time.
+    fn was_just_read(&self, key: &RecordKey) -> bool {
+        let noted = match get_now(&self.records, key) {
+            Some(entry) => Some(entry.noted),
+            None => get_now(&self.absent, key),
+        };
+        noted.is_some_and(|noted| self.freshness.age(&noted) < REREAD_AFTER)
+    }
+
     fn time_left(&self, found: &Found) -> Duration {
         let Some(end) = found.record.expires_at() else {
             return self.max_age;
@@ -164,13 +175,13 @@ impl Parts {
 
     fn known(&self, key: &RecordKey) -> Result<Option<Found>, CacheLabel> {
         let stale = match get_now(&self.records, key) {
-            Some(entry) if self.generations.is_current(entry.noted) => {
+            Some(entry) if self.freshness.may_serve(&entry.noted) => {
                 return Ok(Some(entry.found));
             }
             found => found.is_some(),
         };
         match get_now(&self.absent, key) {
-            Some(noted) if self.generations.is_current(noted) => Ok(None),
+            Some(noted) if self.freshness.may_serve(&noted) => Ok(None),
             absent if stale || absent.is_some() => Err(CacheLabel::Stale),
             _ => Err(CacheLabel::Miss),
         }
@@ -196,11 +207,11 @@ impl Store for Cached {
                 return Ok(known);
             }
             let load = |noted| Arc::clone(parts).load(key.clone(), noted);
-            let (noted, load) = flights.join(key, &parts.generations, load);
+            let (noted, load) = flights.join(key, &parts.freshness, load);
             let loaded = load.await;
             // Not what was true when we began, if a change has returned since: a revoked
             // credential is not let in by a load that was on its way.
-            if parts.generations.is_current(noted) {
+            if parts.freshness.may_serve(&noted) {
                 return loaded;
             }
         }
@@ -217,7 +228,7 @@ impl Store for Cached {
             let key = write.key.clone();
             // Whatever the outcome: a write that failed may have happened all the same.
             let _bump = BumpWhenDone {
-                generations: &parts.generations,
+                freshness: &parts.freshness,
                 key: &key,
             };
             parts.inner.put(write).await
@@ -230,16 +241,47 @@ impl Store for Cached {
     async fn ready(&self) -> Result<(), StoreError> {
         self.parts.inner.ready().await
     }
+
+    async fn reread(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
+        if !self.parts.was_just_read(key) {
+            self.parts.freshness.invalidate(key);
+        }
+        self.get(key).await
+    }
+
+    fn note(&self, key: &RecordKey) -> Generation {
+        self.parts.freshness.generation(key)
+    }
+
+    fn is_current(&self, noted: Generation) -> bool {
+        self.parts.freshness.is_current(noted)
+    }
+
+    fn may_answer(&self, asked: Stopwatch) -> bool {
+        self.parts.freshness.may_answer(asked)
+    }
+
+    async fn confirm(&self, key: &RecordKey) -> Result<Confirmation, StoreError> {
+        self.parts.inner.confirm(key).await
+    }
+
+    async fn place(&self, key: &RecordKey) -> Result<Option<Place>, StoreError> {
+        self.parts.inner.place(key).await
+    }
+
+    fn status(&self) -> Status {
+        self.parts.inner.status()
+    }
 }
 
 struct BumpWhenDone<'a> {
-    generations: &'a Generations,
+    freshness: &'a Freshness,
     key: &'a RecordKey,
 }
 
 impl Drop for BumpWhenDone<'_> {
     fn drop(&mut self) {
-        self.generations.bump(self.key);
+        self.freshness.invalidate(self.key);
     }
 }
 

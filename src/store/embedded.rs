@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, Table, TableDefinition};
 // For the tests, which have no redb of their own.
 #[cfg(test)]
@@ -19,7 +20,7 @@ use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::store::port::{Found, Revision, Store, StoreError, Write};
+use crate::store::port::{Found, Place, Revision, Status, Store, StoreError, Write};
 use crate::store::record::{Record, RecordKey};
 
 /// The file's name in the data folder.
@@ -147,13 +148,13 @@ impl Embedded {
         })
     }
 
-    fn read(&self, key: &RecordKey) -> Result<Option<(u64, String)>, redb::Error> {
+    fn read(&self, key: &RecordKey) -> Result<Option<(u64, i64, String)>, redb::Error> {
         let transaction = self.database.begin_read()?;
         let records = transaction.open_table(RECORDS)?;
         let row = records.get(key.to_string().as_str())?;
         Ok(row.map(|row| {
-            let (revision, _, text) = row.value();
-            (revision, text.to_owned())
+            let (revision, expiry, text) = row.value();
+            (revision, expiry, text.to_owned())
         }))
     }
 }
@@ -162,7 +163,7 @@ impl Embedded {
 impl Store for Embedded {
     async fn get(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
         self.metrics.store_read(key.label());
-        let Some((revision, text)) = self.read(key).map_err(unavailable)? else {
+        let Some((revision, _, text)) = self.read(key).map_err(unavailable)? else {
             return Ok(None);
         };
         let record = Record::decode(key, &text).map_err(|error| StoreError::Bad {
@@ -204,6 +205,23 @@ impl Store for Embedded {
             .begin_read()
             .map(drop)
             .map_err(|error| unavailable(error.into()))
+    }
+
+    async fn place(&self, key: &RecordKey) -> Result<Option<Place>, StoreError> {
+        let row = self.read(key).map_err(unavailable)?;
+        Ok(row.map(|(_, expiry, _)| Place {
+            name: key.to_string(),
+            expires_at: time(expiry),
+            shard: None,
+            log_position: None,
+        }))
+    }
+
+    fn status(&self) -> Status {
+        Status {
+            kind: "embedded",
+            shared: None,
+        }
     }
 }
 
@@ -371,6 +389,13 @@ fn make_tables(database: &Database) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
     Tables::open(&transaction)?;
     Ok(transaction.commit()?)
+}
+
+/// A stored expiry as a time.
+fn time(expiry: i64) -> Option<Timestamp> {
+    (expiry != NEVER)
+        .then(|| Timestamp::from_second(expiry).ok())
+        .flatten()
 }
 
 fn opening(path: &Path, error: DatabaseError) -> OpenError {

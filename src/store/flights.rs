@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 
-use crate::store::generations::{Generation, Generations};
+use crate::store::freshness::{Freshness, Noted};
 use crate::store::port::{Found, StoreError};
 use crate::store::record::RecordKey;
 
@@ -35,7 +35,7 @@ struct Table(Arc<Mutex<HashMap<RecordKey, Flight>>>);
 
 struct Flight {
     /// What was noted before the load began.
-    noted: Generation,
+    noted: Noted,
     load: WeakShared<BoxFuture<'static, Loaded>>,
 }
 
@@ -43,7 +43,7 @@ struct Flight {
 struct Landing {
     table: Table,
     key: RecordKey,
-    noted: Generation,
+    noted: Noted,
 }
 
 impl Flights {
@@ -56,24 +56,24 @@ impl Flights {
     }
 
     /// Joins the load of `key` that is on its way, or starts the one that `load` makes, and says
-    /// which generation was noted before it began.
+    /// what was noted before it began.
     pub fn join<F>(
         &self,
         key: &RecordKey,
-        generations: &Generations,
-        load: impl FnOnce(Generation) -> F,
-    ) -> (Generation, Load)
+        freshness: &Freshness,
+        load: impl FnOnce(Noted) -> F,
+    ) -> (Noted, Load)
     where
         F: Future<Output = Loaded> + Send + 'static,
     {
         let mut flights = self.table.lock();
         if let Some(flight) = flights.get(key)
-            && generations.is_current(flight.noted)
+            && freshness.may_serve(&flight.noted)
             && let Some(load) = flight.load.upgrade()
         {
             return (flight.noted, load);
         }
-        let noted = generations.note(key);
+        let noted = freshness.note(key);
         let landing = Landing {
             table: self.table.clone(),
             key: key.clone(),
@@ -138,13 +138,13 @@ mod tests {
 
     #[test]
     fn a_load_is_joined_until_it_is_overtaken_or_nobody_waits() {
-        let (flights, generations) = (Flights::with_limit(LONG), Generations::default());
-        let join = || flights.join(&key(), &generations, |_| pending());
+        let (flights, freshness) = (Flights::with_limit(LONG), Freshness::alone());
+        let join = || flights.join(&key(), &freshness, |_| pending());
         let (first, load) = join();
         let (second, joined) = join();
         assert_eq!(first, second);
         assert!(load.ptr_eq(&joined));
-        generations.bump(&key());
+        freshness.invalidate(&key());
         let (third, newer) = join();
         assert_ne!(first, third);
         assert!(!load.ptr_eq(&newer));
@@ -157,21 +157,21 @@ mod tests {
 
     #[tokio::test]
     async fn a_load_that_ended_is_not_joined() {
-        let (flights, generations) = (Flights::with_limit(LONG), Generations::default());
-        let (_, load) = flights.join(&key(), &generations, |_| ready(Ok(None)));
+        let (flights, freshness) = (Flights::with_limit(LONG), Freshness::alone());
+        let (_, load) = flights.join(&key(), &freshness, |_| ready(Ok(None)));
         assert!(matches!(load.clone().await, Ok(None)));
         assert!(flights.table.lock().is_empty());
     }
 
     #[tokio::test]
     async fn a_load_that_panics_is_an_error_for_all_who_wait_and_no_other() {
-        let (flights, generations) = (Flights::with_limit(LONG), Generations::default());
+        let (flights, freshness) = (Flights::with_limit(LONG), Freshness::alone());
         let join = |panics: bool| {
             let load = async move |_| {
                 assert!(!panics, "a panic that the test asked for");
                 Ok(None)
             };
-            flights.join(&key(), &generations, load).1
+            flights.join(&key(), &freshness, load).1
         };
         for load in [join(true), join(true)] {
             assert!(matches!(load.await, Err(StoreError::Unavailable(_))));
@@ -182,11 +182,11 @@ mod tests {
     #[tokio::test]
     async fn a_load_that_the_store_forgot_ends() {
         let limit = Duration::from_millis(1);
-        let (flights, generations) = (Flights::with_limit(limit), Generations::default());
-        let (_, load) = flights.join(&key(), &generations, |_| pending());
+        let (flights, freshness) = (Flights::with_limit(limit), Freshness::alone());
+        let (_, load) = flights.join(&key(), &freshness, |_| pending());
         let outcome = tokio::time::timeout(LONG, load).await.expect("it ends");
         assert!(matches!(outcome, Err(StoreError::Unavailable(_))));
-        let (_, load) = flights.join(&key(), &generations, |_| ready(Ok(None)));
+        let (_, load) = flights.join(&key(), &freshness, |_| ready(Ok(None)));
         assert!(matches!(load.await, Ok(None)));
     }
 }

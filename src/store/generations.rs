@@ -18,7 +18,7 @@ pub struct Generations {
 }
 
 /// The state of a key's counter at some moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Generation {
     counter: usize,
     value: u64,

@@ -5,6 +5,7 @@ pub mod cached;
 pub mod conformance;
 pub mod embedded;
 pub mod flights;
+pub mod freshness;
 pub mod generations;
 pub mod port;
 pub mod record;

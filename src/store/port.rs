@@ -7,7 +7,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
+use crate::clock::Stopwatch;
+use crate::store::generations::Generation;
 use crate::store::record::{BadRecord, Kept, Record, RecordKey};
 
 /// How often a change is tried again after another one came first.
@@ -35,6 +38,101 @@ pub struct Write {
     pub expected: Option<Revision>,
     /// The new state; `None`: the record goes.
     pub record: Option<Record>,
+}
+
+/// How far a change has got when [`Store::confirm`] returns: no node serves an older state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Confirmation {
+    /// The nodes of the deployment, this one included.
+    pub nodes: usize,
+    /// Those of them that have said so. The others were silent until their lease had run out.
+    pub confirmed: usize,
+    /// The replicas that have the change, where the settings ask for some.
+    pub replicas: Option<usize>,
+}
+
+/// Where a record lies, for an operator who looks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// What the store itself calls it.
+    pub name: String,
+    /// When the store will drop it by itself.
+    pub expires_at: Option<Timestamp>,
+    /// The part of the store that it lies in, where there are several.
+    pub shard: Option<usize>,
+    /// Up to where this node has read that part's change log.
+    pub log_position: Option<String>,
+}
+
+/// How a store is doing, as this node sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// `embedded`, `redis`, `sentinel` or `cluster`.
+    pub kind: &'static str,
+    /// The part that follows other nodes; `None`: there are none.
+    pub shared: Option<SharedStatus>,
+}
+
+/// How this node follows the changes that others make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedStatus {
+    /// What this node is called in the registry of nodes.
+    pub node: String,
+    /// The server that it talks to; `None`: there is no connection.
+    pub server: Option<String>,
+    /// Why there is none, or why it does not do.
+    pub problem: Option<String>,
+    /// How long the cache may serve after the log was read.
+    pub lease_milliseconds: u64,
+    /// The nodes seen in the registry, this one included.
+    pub nodes: usize,
+    /// Every shard, in order.
+    pub shards: Vec<ShardStatus>,
+}
+
+/// How far this node has read one shard's change log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShardStatus {
+    /// Up to where; `None`: not at all yet.
+    pub position: Option<String>,
+    /// How long ago the log was read last, in milliseconds; `None`: never.
+    pub read_milliseconds_ago: Option<u64>,
+    /// Whether the cache may serve.
+    pub fresh: bool,
+}
+
+/// One thing in a store, as it lies there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The text of its key, as [`RecordKey`] prints it.
+    pub name: String,
+    /// When the store will drop it by itself.
+    pub expires_at: Option<Timestamp>,
+    /// What lies there.
+    pub content: Content,
+}
+
+/// What lies under a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A text, most likely that of a record.
+    Text {
+        /// The text that [`Record::decode`] reads.
+        text: String,
+        /// Its state; `None`: it was not written by this program.
+        revision: Option<Revision>,
+    },
+    /// Something that no record can be, such as a list.
+    WrongType(String),
+}
+
+/// Some of the things in a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// In no order. One that was written during the scan may come twice or not at all.
+    pub things: Vec<Stored>,
+    /// Where to go on; `None`: these were the last.
+    pub next: Option<String>,
 }
 
 /// Why a store call failed. Nothing was changed, unless it says so.
@@ -87,6 +185,58 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whether reads and writes can be expected to work.
     async fn ready(&self) -> Result<(), StoreError>;
+
+    /// Reads a record that somebody has good reason to believe newer than what is cached: a login
+    /// that another node has just minted. A cache may keep to what it has read a moment ago.
+    async fn reread(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
+        self.get(key).await
+    }
+
+    /// Notes the state of a record before it is read, for [`is_current`](Store::is_current).
+    fn note(&self, _key: &RecordKey) -> Generation {
+        Generation::default()
+    }
+
+    /// Whether what was read after `noted` is still what a read would find. A decision on several
+    /// records asks this after the last one was read.
+    fn is_current(&self, _noted: Generation) -> bool {
+        true
+    }
+
+    /// Whether a decision may still be answered whose first read was made after `asked` began to
+    /// run. It may not where this process has slept since, and a revoke was not held up by it.
+    fn may_answer(&self, _asked: Stopwatch) -> bool {
+        true
+    }
+
+    /// Waits until no node serves a state of the record that is older than the last change that
+    /// has returned. Calling it again does no harm.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: nobody can say. The change stands; call again.
+    async fn confirm(&self, _key: &RecordKey) -> Result<Confirmation, StoreError> {
+        Ok(Confirmation {
+            nodes: 1,
+            confirmed: 1,
+            replicas: None,
+        })
+    }
+
+    /// Where the record lies; `None`: there is none.
+    async fn place(&self, key: &RecordKey) -> Result<Option<Place>, StoreError>;
+
+    /// How the store is doing.
+    fn status(&self) -> Status;
+}
+
+/// What a store lets its operator do beyond what serving needs.
+#[async_trait]
+pub trait Inventory: Store {
+    /// Some of the things in the store, from the start or from where an earlier page ended.
+    async fn scan(&self, from: Option<&str>) -> Result<Page, StoreError>;
+
+    /// Moves what lies under a name out of the way without losing it. Returns its new name.
+    async fn set_aside(&self, name: &str) -> Result<String, StoreError>;
 }
 
 /// Reads a typed record. A hit in a cache waits for nothing.
@@ -147,6 +297,28 @@ pub async fn update<T: Kept, E: From<StoreError>>(
         }
     }
     Err(StoreError::Conflict.into())
+}
+
+/// Reads two records as they stand at one moment: what was read first is read again when it has
+/// changed until the second was there.
+///
+/// # Errors
+/// The store's; also when they change faster than they can be read.
+pub async fn read_both<A: Kept, B: Kept>(
+    store: &dyn Store,
+    a: &A::Key,
+    b: &B::Key,
+) -> Result<(Option<Arc<A>>, Option<Arc<B>>), StoreError> {
+    for _ in 0..MAX_TRIES {
+        let noted = [store.note(&A::key(a)), store.note(&B::key(b))];
+        let both = tokio::try_join!(read::<A>(store, a), read::<B>(store, b))?;
+        if noted.iter().all(|noted| store.is_current(*noted)) {
+            return Ok(both);
+        }
+    }
+    Err(StoreError::Unavailable(
+        "the records change faster than they can be read".into(),
+    ))
 }
 
 async fn find<T: Kept>(
@@ -220,6 +392,17 @@ mod tests {
 
         async fn ready(&self) -> Result<(), StoreError> {
             Ok(())
+        }
+
+        async fn place(&self, _: &RecordKey) -> Result<Option<Place>, StoreError> {
+            Ok(None)
+        }
+
+        fn status(&self) -> Status {
+            Status {
+                kind: "contended",
+                shared: None,
+            }
         }
     }
 

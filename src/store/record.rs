@@ -1,6 +1,7 @@
 //! What the store holds: typed records under typed keys, as versioned JSON.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -22,6 +23,10 @@ use crate::org::organization::Organization;
 
 /// The version that this code writes. Older ones are read; unknown fields are ignored.
 const VERSION: u16 = 1;
+
+/// Into how many parts records are divided, by a hash of their names. Part of the format of a
+/// shared store: it never changes.
+pub const SHARDS: usize = 64;
 
 /// The name of a record.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -276,6 +281,11 @@ fn decode<T: DeserializeOwned>(text: &str) -> Result<Arc<T>, BadRecord> {
 }
 
 impl RecordKey {
+    /// The part of a shared store that it lies in, below [`SHARDS`]: CRC-32 of its text.
+    pub fn shard(&self) -> usize {
+        crc32fast::hash(self.to_string().as_bytes()) as usize % SHARDS
+    }
+
     /// The metric label of its kind.
     pub fn label(&self) -> RecordLabel {
         match self {
@@ -305,6 +315,32 @@ impl fmt::Display for RecordKey {
     }
 }
 
+/// The text is not the key of a record that this program knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it is not the name of a record, such as `holder:user_1@org_k7xm4pqr2n5t`")]
+pub struct NotAKey;
+
+impl FromStr for RecordKey {
+    type Err = NotAKey;
+
+    /// Reads what [`Display`](fmt::Display) writes, and nothing else: a name in another spelling
+    /// would be another record.
+    fn from_str(text: &str) -> Result<Self, NotAKey> {
+        let (kind, name) = text.split_once(':').ok_or(NotAKey)?;
+        let key = match kind {
+            "org" => name.parse().map(RecordKey::Organization).ok(),
+            "alias" => name.parse().map(RecordKey::Alias).ok(),
+            "policy" => name.parse().map(RecordKey::Policy).ok(),
+            "holder" => name.parse().map(RecordKey::Holder).ok(),
+            "token" => name.parse().map(RecordKey::Token).ok(),
+            "key" => name.parse().map(RecordKey::ApiKey).ok(),
+            "origin" => name.parse().map(RecordKey::Origin).ok(),
+            _ => None,
+        };
+        key.filter(|key| key.to_string() == text).ok_or(NotAKey)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -330,6 +366,44 @@ mod tests {
             Record::decode(&key, "{"),
             Err(BadRecord::Unreadable(_))
         ));
+    }
+
+    #[test]
+    fn keys_read_back_in_their_one_spelling() {
+        let organization = OrganizationId::random();
+        let username = format!("u@{organization}").parse().unwrap();
+        let keys = [
+            RecordKey::Organization(organization.clone()),
+            RecordKey::Alias(Uuid::from_u128(7)),
+            RecordKey::Policy(organization),
+            RecordKey::Holder(username),
+            RecordKey::Token(TokenId::random()),
+            RecordKey::ApiKey(ApiKeyId::random()),
+            RecordKey::Origin("https://app.example:8443".parse().unwrap()),
+        ];
+        for key in keys {
+            let text = key.to_string();
+            assert_eq!(text.parse(), Ok(key.clone()));
+            assert!(key.shard() < SHARDS);
+            let (kind, name) = text.split_once(':').unwrap();
+            for other in [
+                name.to_owned(),
+                format!("{kind}: {name}"),
+                format!("{text}\n"),
+                format!("{}:{name}", kind.to_uppercase()),
+                format!("other:{name}"),
+            ] {
+                assert_eq!(other.parse::<RecordKey>(), Err(NotAKey), "{other}");
+            }
+        }
+        let upper = "alias:00000000-0000-0000-0000-00000000000A";
+        assert_eq!(upper.parse::<RecordKey>(), Err(NotAKey));
+    }
+
+    #[test]
+    fn the_shard_of_a_key_never_changes() {
+        let key: RecordKey = "org:org_k7xm4pqr2n5t".parse().unwrap();
+        assert_eq!(key.shard(), 3);
     }
 
     #[test]

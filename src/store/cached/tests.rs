@@ -115,8 +115,8 @@ async fn race(stack: &Stack, change: Change, way: Way, ends: LoadEnds, joining: 
     in_time(put).await.expect("nobody else writes");
     match way {
         Way::Put => {}
-        Way::Invalidate => cached.invalidate(key),
-        Way::InvalidateAll => cached.invalidate_all(),
+        Way::Invalidate => cached.freshness().invalidate(key),
+        Way::InvalidateAll => cached.freshness().invalidate_all(),
     }
 
     stale_reads(cached, key, new.as_ref(), readers, load).await
@@ -212,7 +212,7 @@ async fn lead(stack: Arc<Stack>, life: Arc<Life>) {
             stack.cached.put(write).await.unwrap();
         } else {
             stack.slow.inner.put(write).await.unwrap();
-            stack.cached.invalidate(&life.key);
+            stack.cached.freshness().invalidate(&life.key);
         }
         life.returned.store(next, SeqCst);
     }
@@ -311,7 +311,7 @@ async fn a_hit_waits_for_nothing_and_reads_nothing() {
             assert_eq!(got.expect("at once").unwrap(), found);
         }
         assert_eq!(stack.slow.reads(), before);
-        stack.cached.invalidate(&key);
+        stack.cached.freshness().invalidate(&key);
         assert_eq!(stack.cached.peek(&key), None);
         assert_eq!(stack.cached.get(&key).await.unwrap(), found);
         assert_eq!(stack.slow.reads(), before + 1);
@@ -380,7 +380,7 @@ async fn nobody_waits_for_a_load_that_is_already_overtaken() {
     let load = stack.slow.hold(Point::Read, &key);
     let readers = waiting(3, &stack.cached, &key);
     let found = stack.set(&key, some_record()).await;
-    stack.cached.invalidate(&key);
+    stack.cached.freshness().invalidate(&key);
     let seen = look(&stack.cached, &key).now_or_never();
     assert_eq!(seen.expect("at once").unwrap(), found);
     drop(load);
@@ -408,7 +408,7 @@ async fn a_record_that_never_holds_still_is_unavailable_and_not_stale() {
             assert_eq!(tries, MAX_TRIES);
             return;
         }
-        stack.cached.invalidate(&key);
+        stack.cached.freshness().invalidate(&key);
         drop(load);
     }
     panic!("the number of tries is bounded");
@@ -498,7 +498,7 @@ async fn a_record_whose_time_is_up_is_not_kept() {
     assert_eq!(look(&stack.cached, &key).await.unwrap(), found);
     assert_eq!(stack.cached.peek(&key), Some(found.clone()));
 
-    stack.cached.invalidate(&key);
+    stack.cached.freshness().invalidate(&key);
     stack.clock.advance(100);
     for _ in 0..3 {
         let before = stack.slow.reads();

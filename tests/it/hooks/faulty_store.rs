@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use ticketgate::store::port::{Found, Revision, Store, StoreError, Write};
+use ticketgate::store::port::{Found, Place, Revision, Status, Store, StoreError, Write};
 use ticketgate::store::record::RecordKey;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -97,6 +97,14 @@ impl Store for Faulty {
     async fn ready(&self) -> Result<(), StoreError> {
         self.faults.check_available()?;
         self.inner.ready().await
+    }
+
+    async fn place(&self, key: &RecordKey) -> Result<Option<Place>, StoreError> {
+        self.inner.place(key).await
+    }
+
+    fn status(&self) -> Status {
+        self.inner.status()
     }
 }
 

@@ -24,6 +24,7 @@ use ticketgate::names::organization_id::{OrganizationId, OrganizationName};
 use ticketgate::secret::Secret;
 use ticketgate::store::cached::{self, Cached};
 use ticketgate::store::embedded::Embedded;
+use ticketgate::store::freshness::Freshness;
 use ticketgate::store::port::Store;
 
 pub const PROJECT_URL: &str = "https://demo.supabase.co";
@@ -115,7 +116,13 @@ impl World {
             None => store,
         };
         let cache = cached::Settings::default();
-        let store = Cached::new(store, &cache, Arc::clone(&clock), Arc::clone(&metrics));
+        let store = Cached::new(
+            store,
+            &cache,
+            Arc::new(Freshness::alone()),
+            Arc::clone(&clock),
+            Arc::clone(&metrics),
+        );
         let keys = Arc::new(Keyring::random());
         let app = App::new(Arc::new(store), keys, clock, Arc::clone(&metrics), 1);
         let app = Arc::new(app);

@@ -18,7 +18,8 @@ use crate::metrics::Metrics;
 use crate::store::cached::{Cached, Settings};
 use crate::store::embedded::Embedded;
 use crate::store::flights::Loaded;
-use crate::store::port::{Found, Revision, Store, StoreError, Write};
+use crate::store::freshness::Freshness;
+use crate::store::port::{Found, Place, Revision, Status, Store, StoreError, Write};
 use crate::store::record::{Record, RecordKey};
 
 /// The longest that a test waits for anything.
@@ -142,6 +143,14 @@ impl Store for Arc<Slow> {
     async fn ready(&self) -> Result<(), StoreError> {
         self.inner.ready().await
     }
+
+    async fn place(&self, key: &RecordKey) -> Result<Option<Place>, StoreError> {
+        self.inner.place(key).await
+    }
+
+    fn status(&self) -> Status {
+        self.inner.status()
+    }
 }
 
 /// A cache over a slow store over an embedded one in memory.
@@ -169,7 +178,9 @@ impl Stack {
         adjust(&mut slow);
         let slow = Arc::new(slow);
         let inner = Arc::new(Arc::clone(&slow));
-        let cached = Arc::new(Cached::new(inner, settings, clock.clone(), metrics));
+        let freshness = Arc::new(Freshness::alone());
+        let cached = Cached::new(inner, settings, freshness, clock.clone(), metrics);
+        let cached = Arc::new(cached);
         Self {
             cached,
             slow,
