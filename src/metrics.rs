@@ -1,6 +1,8 @@
 //! What the server counts. Labels are the closed sets below; callers convert into them, so this
 //! module knows nobody. Nothing here can carry a name, a topic or a secret.
 
+use std::sync::atomic::AtomicU64;
+
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -98,6 +100,20 @@ labels! {
 }
 
 labels! {
+    /// What a shared store was asked.
+    StoreCallLabel {
+        /// For a record.
+        Read => "read",
+        /// To change one.
+        Write => "write",
+        /// For what others have changed.
+        Log => "log",
+        /// Whether others have heard of a change.
+        Confirm => "confirm",
+    }
+}
+
+labels! {
     /// How a cache lookup ended.
     CacheLabel {
         /// Served from memory.
@@ -124,6 +140,16 @@ struct RecordLabels {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StoreCallLabels {
+    call: StoreCallLabel,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ShardLabels {
+    shard: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CacheLabels {
     outcome: CacheLabel,
 }
@@ -136,6 +162,11 @@ pub struct Metrics {
     hook_seconds: Histogram,
     store_reads: Family<RecordLabels, Counter>,
     store_writes: Family<RecordLabels, Counter>,
+    store_calls: Family<StoreCallLabels, Histogram>,
+    leases_fresh: Gauge,
+    nodes: Gauge,
+    log_age: Family<ShardLabels, Gauge<f64, AtomicU64>>,
+    log_position: Family<ShardLabels, Gauge>,
     cache: Family<CacheLabels, Counter>,
     minted: Counter,
     revoked: Counter,
@@ -172,6 +203,32 @@ impl Metrics {
             "Records written to the store",
             store_writes.clone(),
         );
+        let store_calls = Family::new_with_constructor(call_times as fn() -> Histogram);
+        registry.register(
+            "store_seconds",
+            "Time that a shared store took to answer, or to be given up",
+            store_calls.clone(),
+        );
+        let leases_fresh = Gauge::default();
+        registry.register(
+            "store_leases_fresh",
+            "Shards of a shared store whose records may be served from memory, of 64",
+            leases_fresh.clone(),
+        );
+        let nodes = Gauge::default();
+        registry.register("store_nodes", "Nodes in the registry", nodes.clone());
+        let log_age = Family::default();
+        registry.register(
+            "store_log_age_seconds",
+            "Time since a shard's change log was read",
+            log_age.clone(),
+        );
+        let log_position = Family::default();
+        registry.register(
+            "store_log_position_milliseconds",
+            "Unix time of the last entry read of a shard's change log",
+            log_position.clone(),
+        );
         let cache = Family::default();
         registry.register("cache_lookups", "Lookups in the cache", cache.clone());
         let minted = Counter::default();
@@ -194,6 +251,11 @@ impl Metrics {
             hook_seconds,
             store_reads,
             store_writes,
+            store_calls,
+            leases_fresh,
+            nodes,
+            log_age,
+            log_position,
             cache,
             minted,
             revoked,
@@ -233,6 +295,33 @@ impl Metrics {
             .inc();
     }
 
+    /// A shared store was asked and answered, or was given up, after `seconds`.
+    pub fn store_call(&self, call: StoreCallLabel, seconds: f64) {
+        self.store_calls
+            .get_or_create(&StoreCallLabels { call })
+            .observe(seconds);
+    }
+
+    /// How a shared store stands: shards with a good lease, and nodes seen.
+    pub fn shared_store(&self, leases_fresh: usize, nodes: usize) {
+        self.leases_fresh.set(leases_fresh as i64);
+        self.nodes.set(nodes as i64);
+    }
+
+    /// How long ago a shard's change log was read, and the id of the last entry (`<ms>-<number>`).
+    pub fn log(&self, shard: usize, seconds_ago: Option<f64>, position: Option<&str>) {
+        let labels = ShardLabels {
+            shard: shard as u32,
+        };
+        if let Some(seconds) = seconds_ago {
+            self.log_age.get_or_create(&labels).set(seconds);
+        }
+        let milliseconds = position.and_then(|position| position.split('-').next()?.parse().ok());
+        if let Some(milliseconds) = milliseconds {
+            self.log_position.get_or_create(&labels).set(milliseconds);
+        }
+    }
+
     /// The cache was asked.
     pub fn cache(&self, outcome: CacheLabel) {
         self.cache.get_or_create(&CacheLabels { outcome }).inc();
@@ -268,6 +357,10 @@ impl Metrics {
         encode(&mut text, &self.registry).expect("writing to a string does not fail");
         text
     }
+}
+
+fn call_times() -> Histogram {
+    Histogram::new(exponential_buckets(50e-6, 3.0, 10))
 }
 
 /// A question being answered.

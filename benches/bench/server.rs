@@ -70,7 +70,7 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
     let local_socket = config.local_socket.clone();
     let running = wiring::build_with_routes(config, routes)?;
     let ready = Ready {
-        address: running.address,
+        address: running.address(),
         local_socket,
     };
     println!("{}", serde_json::to_string(&ready)?);
@@ -84,7 +84,7 @@ async fn prepare(arguments: &Arguments) -> anyhow::Result<Config> {
     let location = StoreLocation::Embedded(folder.to_owned());
     let lines = [KeyList::fresh_line(), KeyList::fresh_line()];
     wiring::create_store(folder)?;
-    let app = wiring::app_on_store(&location, keyring(&lines)?)?;
+    let app = wiring::app_on_store(&location, keyring(&lines)?).await?;
     let organization = logins::set_up(&app).await?;
     let logins = logins::mint(&app, &organization, arguments.logins).await?;
     for broker in Broker::ALL {

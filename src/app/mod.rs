@@ -25,7 +25,7 @@ use crate::keyring::Keyring;
 use crate::metrics::Metrics;
 use crate::names::organization_id::{OrganizationId, OrganizationName};
 use crate::org::organization::Organization;
-use crate::store::port::{self, Store, StoreError};
+use crate::store::port::{self, Status, Store, StoreError};
 use crate::store::record::Alias;
 
 /// Everything that the use cases share. One per server; there is no global state.
@@ -99,6 +99,25 @@ impl App {
     /// The store's.
     pub async fn ready(&self) -> Result<(), StoreError> {
         self.store.ready().await
+    }
+
+    /// How the store is doing.
+    pub fn store_status(&self) -> Status {
+        self.store.status()
+    }
+
+    /// Everything that is counted, and how the store stands now, for Prometheus.
+    pub fn render_metrics(&self) -> String {
+        if let Some(shared) = self.store.status().shared {
+            let fresh = shared.shards.iter().filter(|shard| shard.fresh).count();
+            self.metrics.shared_store(fresh, shared.nodes);
+            for (number, shard) in shared.shards.iter().enumerate() {
+                let seconds = shard.read_milliseconds_ago.map(|age| age as f64 / 1e3);
+                let position = shard.position.as_deref();
+                self.metrics.log(number, seconds, position);
+            }
+        }
+        self.metrics.render()
     }
 
     /// Now, in whole seconds as tokens and records have them: a life of an hour is 3600 then.

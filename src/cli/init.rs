@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use crate::cli::output::Output;
+use crate::cli::runtime::block_on;
 use crate::config::StoreLocation;
 use crate::config::fields::{key_file, load_places};
 use crate::config::source::Flags;
@@ -18,8 +19,8 @@ use crate::wiring;
 
 /// Makes what is missing; what is there stays as it is.
 pub fn run(flags: &Flags, output: Output) -> anyhow::Result<()> {
-    let (store, _) = load_places(flags)?;
-    let StoreLocation::Embedded(folder) = &store;
+    let (places, _) = load_places(flags)?;
+    let folder = &places.folder;
     let keys = folder.join("keys");
     for folder in [folder, &keys] {
         make_private_folder(folder).with_context(|| folder.display().to_string())?;
@@ -31,14 +32,10 @@ pub fn run(flags: &Flags, output: Output) -> anyhow::Result<()> {
             made.push(path.display().to_string());
         }
     }
-    let file = folder.join(FILE_NAME);
-    if !file.exists() {
-        // Empty and private first: the store fills the file that it finds.
-        private_file()
-            .open(&file)
-            .with_context(|| file.display().to_string())?;
-        wiring::create_store(folder)?;
-        made.push(file.display().to_string());
+    match &places.store {
+        StoreLocation::Embedded(folder) => made.extend(make_store(folder)?),
+        // Asked now, so that a wrong address or login shows before the first start.
+        StoreLocation::Redis(settings) => block_on(wiring::try_store(settings))?,
     }
     let text = match made.as_slice() {
         [] => format!("{} has everything already", folder.display()),
@@ -50,6 +47,21 @@ pub fn run(flags: &Flags, output: Output) -> anyhow::Result<()> {
     };
     output.print(&json!({ "folder": folder, "made": made }), &text);
     Ok(())
+}
+
+/// Returns the file's name if it was made.
+fn make_store(folder: &Path) -> anyhow::Result<Option<String>> {
+    let file = folder.join(FILE_NAME);
+    if file.exists() {
+        return Ok(None);
+    }
+    make_private_folder(folder).with_context(|| folder.display().to_string())?;
+    // Empty and private first: the store fills the file that it finds.
+    private_file()
+        .open(&file)
+        .with_context(|| file.display().to_string())?;
+    wiring::create_store(folder)?;
+    Ok(Some(file.display().to_string()))
 }
 
 fn make_private_folder(folder: &Path) -> std::io::Result<()> {

@@ -5,6 +5,7 @@ mod init;
 mod keys;
 mod output;
 mod revoke;
+mod runtime;
 mod serve;
 mod setup;
 
@@ -28,7 +29,7 @@ pub struct Cli {
     /// The settings file [variable: TICKETGATE_CONFIG]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The data folder of the embedded store; short for store.url = "embedded:DIR"
+    /// The data folder: keys, the local socket, and the embedded store where no other is set
     #[arg(long, global = true, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Print JSON, for machines
@@ -40,7 +41,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make a data folder: an empty store, seal keys and peppers
+    /// Make a data folder: seal keys, peppers, and an empty store where it is the embedded one
     Init,
     /// Run the server
     Serve,
@@ -112,7 +113,7 @@ impl Cli {
     fn flags(&self) -> Flags {
         let mut fields = Vec::new();
         if let Some(folder) = &self.data {
-            fields.push(("store.url", format!("embedded:{}", folder.display())));
+            fields.push(("server.data_folder", folder.display().to_string()));
         }
         Flags {
             file: self.config.clone(),

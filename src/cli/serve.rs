@@ -24,7 +24,7 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
             tracing::warn!("no broker connection is set up, so no broker can ask; see [brokers]");
         }
         let running = wiring::build(config)?;
-        tracing::info!(address = %running.address, "listening");
+        tracing::info!(address = %running.address(), "listening");
         let stopper = running.stopper();
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;

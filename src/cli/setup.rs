@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::app::organizations::NewOrganization;
 use crate::app::providers::NewSupabase;
 use crate::cli::output::Output;
+use crate::cli::runtime::block_on;
 use crate::config::fields::load_store;
 use crate::config::source::Flags;
 use crate::credential::api_key::ApiKeyKind;
@@ -279,11 +280,10 @@ fn with_app<T>(
     work: impl AsyncFnOnce(&App) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let (store, keys) = load_store(flags)?;
-    let app = wiring::app_on_store(&store, keys)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(work(&app))
+    block_on(async {
+        let app = wiring::app_on_store(&store, keys).await?;
+        work(&app).await
+    })
 }
 
 impl From<KindArgument> for ApiKeyKind {

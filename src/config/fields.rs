@@ -1,19 +1,17 @@
 //! Every field, with its default, what it means and an example. `ticketgate config` prints them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::brokers;
 use crate::config::reader::{Field, Reader, at_least_one};
 use crate::config::source::{Flags, Source};
+use crate::config::store::Places;
 use crate::config::{Config, ConfigErrors, LogSettings, StoreLocation};
 use crate::http;
 use crate::keyring::{KeyList, Keyring};
 use crate::secret::Secret;
 use crate::store::cached;
-
-/// The folder of the embedded store, where nothing else is said.
-const DEFAULT_STORE: &str = "embedded:./ticketgate-data";
 
 /// actix-web tells of every worker thread at `info`.
 const DEFAULT_LOG: &str = "info,actix_server=warn";
@@ -33,11 +31,11 @@ pub fn load(flags: &Flags) -> Result<Config, ConfigErrors> {
 pub fn read(source: Source) -> Result<Config, ConfigErrors> {
     let mut reader = Reader::new(source);
     let http = reader.http();
-    let store = reader.store();
+    let Places { store, folder } = reader.places();
     let cache = reader.cache();
-    let keys = reader.keys(&store);
+    let keys = reader.keys(&folder);
     let hashing = reader.hashing();
-    let local_socket = reader.local_socket(&store);
+    let local_socket = reader.local_socket(&folder);
     let log = reader.log();
     let brokers = brokers::read(&mut reader);
     let mistakes = reader.source.finish();
@@ -62,8 +60,8 @@ pub fn read(source: Source) -> Result<Config, ConfigErrors> {
 /// All mistakes at once.
 pub fn load_store(flags: &Flags) -> Result<(StoreLocation, Keyring), ConfigErrors> {
     let mut reader = Reader::new(Source::gather(flags));
-    let store = reader.store();
-    let keys = reader.keys(&store);
+    let Places { store, folder } = reader.places();
+    let keys = reader.keys(&folder);
     let mistakes = reader.source.mistakes_so_far();
     match keys {
         Some(keys) if mistakes.is_empty() => Ok((store, keys)),
@@ -71,17 +69,17 @@ pub fn load_store(flags: &Flags) -> Result<(StoreLocation, Keyring), ConfigError
     }
 }
 
-/// Reads only where the store and the local socket are.
+/// Reads only where the store, this node's folder and the local socket are.
 ///
 /// # Errors
 /// All mistakes at once.
-pub fn load_places(flags: &Flags) -> Result<(StoreLocation, PathBuf), ConfigErrors> {
+pub fn load_places(flags: &Flags) -> Result<(Places, PathBuf), ConfigErrors> {
     let mut reader = Reader::new(Source::gather(flags));
-    let store = reader.store();
-    let socket = reader.local_socket(&store);
+    let places = reader.places();
+    let socket = reader.local_socket(&places.folder);
     let mistakes = reader.source.mistakes_so_far();
     if mistakes.is_empty() {
-        Ok((store, socket))
+        Ok((places, socket))
     } else {
         Err(ConfigErrors(mistakes))
     }
@@ -91,11 +89,11 @@ pub fn load_places(flags: &Flags) -> Result<(StoreLocation, PathBuf), ConfigErro
 pub fn describe() -> String {
     let mut reader = Reader::new(Source::default());
     reader.http();
-    let store = reader.store();
+    let folder = reader.places().folder;
     reader.cache();
-    reader.keys(&store);
+    reader.keys(&folder);
     reader.hashing();
-    reader.local_socket(&store);
+    reader.local_socket(&folder);
     reader.log();
     brokers::describe(&mut reader);
     reader.described()
@@ -182,21 +180,6 @@ impl Reader {
         }
     }
 
-    fn store(&mut self) -> StoreLocation {
-        let meaning = "Where records live: `embedded:<folder>`.";
-        let field = Field {
-            name: "store.url",
-            example: DEFAULT_STORE,
-            meaning,
-        };
-        let parse = |text: &str| match text.strip_prefix("embedded:") {
-            Some(folder) if !folder.is_empty() => Ok(StoreLocation::Embedded(folder.into())),
-            _ => Err("is not `embedded:<folder>`".to_owned()),
-        };
-        let default = parse(DEFAULT_STORE).expect("the default names a folder");
-        self.with(field, default, parse)
-    }
-
     fn cache(&mut self) -> cached::Settings {
         let default = cached::Settings::default();
         let field = |name, example, meaning| Field {
@@ -240,15 +223,14 @@ impl Reader {
         }
     }
 
-    fn keys(&mut self, store: &StoreLocation) -> Option<Keyring> {
-        let StoreLocation::Embedded(folder) = store;
+    fn keys(&mut self, folder: &Path) -> Option<Keyring> {
         let seals = self.key_list("seal", "Keys that seal minted passwords", folder);
         let peppers = self.key_list("pepper", "Keys that guard what is stored", folder);
         Some(Keyring::new(seals?, peppers?))
     }
 
     /// A list of keys from the variable or the field `keys.<name>`, or from a file.
-    fn key_list(&mut self, name: &str, meaning: &str, folder: &std::path::Path) -> Option<KeyList> {
+    fn key_list(&mut self, name: &str, meaning: &str, folder: &Path) -> Option<KeyList> {
         let (list, file) = (format!("keys.{name}"), format!("keys.{name}_file"));
         let meaning = format!("{meaning}, newest first: `<id> <key>`, one a line or with commas.");
         let field = Field {
@@ -294,8 +276,7 @@ impl Reader {
         )
     }
 
-    fn local_socket(&mut self, store: &StoreLocation) -> PathBuf {
-        let StoreLocation::Embedded(folder) = store;
+    fn local_socket(&mut self, folder: &Path) -> PathBuf {
         let default = folder.join("admin.sock");
         let example = default.display().to_string();
         let meaning = "The socket for `ticketgate revoke` and metrics; its mode is the permission.";
@@ -338,6 +319,6 @@ impl Reader {
 }
 
 /// Where `ticketgate init` puts a list of keys.
-pub fn key_file(folder: &std::path::Path, name: &str) -> PathBuf {
+pub fn key_file(folder: &Path, name: &str) -> PathBuf {
     folder.join("keys").join(format!("{name}.keys"))
 }

@@ -2,12 +2,13 @@
 //! at once, each with its field, its variable and an example of what would be right.
 //!
 //! [`source`] gathers the values, [`reader`] reads one, [`fields`] knows them all, [`brokers`] those of
-//! the broker connections.
+//! the broker connections, [`store`] those of the store.
 
 pub mod brokers;
 pub mod fields;
 pub mod reader;
 pub mod source;
+pub mod store;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ use crate::hooks::connection::BrokerConnection;
 use crate::http;
 use crate::keyring::Keyring;
 use crate::store::cached;
+use crate::store::redis::Settings as RedisSettings;
 
 /// Everything that `ticketgate serve` needs to know.
 pub struct Config {
@@ -37,10 +39,12 @@ pub struct Config {
 }
 
 /// Where records live.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum StoreLocation {
     /// `embedded:<folder>`
     Embedded(PathBuf),
+    /// `redis://` and its relatives
+    Redis(Box<RedisSettings>),
 }
 
 /// What is written to standard error.

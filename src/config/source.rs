@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// What every variable begins with. `TICKETGATE__SERVER__BIND` is `server.bind`.
 const VARIABLE_PREFIX: &str = "TICKETGATE__";
+/// Where a value of a flag comes from.
+pub const COMMAND_LINE: &str = "the command line";
 /// Names the file, where no flag does.
 const FILE_VARIABLE: &str = "TICKETGATE_CONFIG";
 
@@ -73,7 +75,7 @@ impl Source {
         for (field, text) in &flags.fields {
             let value = Value {
                 text: text.clone(),
-                from: "the command line".into(),
+                from: COMMAND_LINE.into(),
             };
             source.values.insert((*field).to_owned(), value);
         }
@@ -87,10 +89,15 @@ impl Source {
             .map(|value| (value.text, value.from))
     }
 
+    /// Where the value comes from.
+    pub fn origin(&self, field: &str) -> Option<&str> {
+        self.values.get(field).map(|value| value.from.as_str())
+    }
+
     /// Whether the value comes from the settings file.
     pub fn is_in_file(&self, field: &str) -> bool {
-        let value = self.values.get(field);
-        value.is_some_and(|value| !value.from.starts_with(VARIABLE_PREFIX))
+        let origin = self.origin(field);
+        origin.is_some_and(|origin| origin != COMMAND_LINE && !origin.starts_with(VARIABLE_PREFIX))
     }
 
     /// The names below `table`, such as the broker connections below `brokers`.

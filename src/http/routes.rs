@@ -57,7 +57,7 @@ pub const PUBLIC: [Row; 4] = [
 /// The routes of the local socket.
 pub const LOCAL: [Row; 3] = [
     row("GET", "/health/ready", Access::LocalSocket, || {
-        web::get().to(health::ready)
+        web::get().to(health::ready_in_detail)
     }),
     row("GET", "/metrics", Access::LocalSocket, || {
         web::get().to(health::metrics)

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use crate::app::revoke::Revoked;
 use crate::app::tokens::MintedToken;
 use crate::secret::Secret;
+use crate::store::port::{SharedStatus, Status};
 
 /// The body of every error.
 #[derive(Debug, Serialize)]
@@ -128,6 +129,82 @@ pub struct ReadyReply {
     pub ready: bool,
     /// What is wrong, in words.
     pub problems: Vec<String>,
+    /// How the store is doing; on the local socket only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreReply>,
+}
+
+/// How the store is doing, as this node sees it.
+#[derive(Debug, Serialize)]
+pub struct StoreReply {
+    /// `embedded`, `redis`, `sentinel` or `cluster`.
+    pub kind: &'static str,
+    /// What is shared with other nodes.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub shared: Option<SharedStoreReply>,
+}
+
+/// How this node follows what others change.
+#[derive(Debug, Serialize)]
+pub struct SharedStoreReply {
+    /// This node's name in the registry.
+    pub node: String,
+    /// The server that it talks to, or null.
+    pub server: Option<String>,
+    /// What is wrong, or null.
+    pub problem: Option<String>,
+    /// How long the cache may serve after the log was read.
+    pub lease_ms: u64,
+    /// The nodes in the registry.
+    pub nodes: usize,
+    /// How many shards' leases are good.
+    pub fresh_shards: usize,
+    /// Every shard, in order.
+    pub shards: Vec<ShardReply>,
+}
+
+/// How far one shard's change log was read.
+#[derive(Debug, Serialize)]
+pub struct ShardReply {
+    /// The shard's number.
+    pub shard: usize,
+    /// The last entry that was read, or null.
+    pub position: Option<String>,
+    /// How long ago the log was read, or null.
+    pub read_ms_ago: Option<u64>,
+    /// Whether the cache may serve.
+    pub fresh: bool,
+}
+
+impl From<Status> for StoreReply {
+    fn from(status: Status) -> Self {
+        Self {
+            kind: status.kind,
+            shared: status.shared.map(SharedStoreReply::from),
+        }
+    }
+}
+
+impl From<SharedStatus> for SharedStoreReply {
+    fn from(status: SharedStatus) -> Self {
+        let fresh_shards = status.shards.iter().filter(|shard| shard.fresh).count();
+        let shards = status.shards.into_iter().enumerate();
+        let shards = shards.map(|(number, shard)| ShardReply {
+            shard: number,
+            position: shard.position,
+            read_ms_ago: shard.read_milliseconds_ago,
+            fresh: shard.fresh,
+        });
+        Self {
+            node: status.node,
+            server: status.server,
+            problem: status.problem,
+            lease_ms: status.lease_milliseconds,
+            nodes: status.nodes,
+            fresh_shards,
+            shards: shards.collect(),
+        }
+    }
 }
 
 /// RFC 3339 in UTC without fractions, which every client can read.

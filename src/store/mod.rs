@@ -1,5 +1,5 @@
-//! Where records live. One trait, [`port::Store`]; the embedded store implements it, and so does the
-//! cache in front of any other.
+//! Where records live. One trait, [`port::Store`]: the embedded store and Redis implement it, and so
+//! does the cache in front of either.
 
 pub mod cached;
 pub mod conformance;
@@ -9,3 +9,4 @@ pub mod freshness;
 pub mod generations;
 pub mod port;
 pub mod record;
+pub mod redis;

@@ -1,0 +1,141 @@
+//! Waits until no node serves an older state.
+//!
+//! Every node that reads a log says in the same step up to where it has come, so a node that has
+//! come as far as the question has dropped everything that was changed before it. A node that
+//! stays silent is waited out: whatever it serves from memory was read from a log at most a lease
+//! ago, by this process' own clock, which is all that has to be right.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use redis::cmd;
+use tokio::time::{sleep, timeout};
+
+use crate::clock::Stopwatch;
+use crate::metrics::StoreCallLabel;
+use crate::store::port::{Confirmation, StoreError};
+use crate::store::redis::Shared;
+use crate::store::redis::keys::LOG_LENGTH;
+use crate::store::redis::link::Link;
+use crate::store::redis::log_reader::Position;
+use crate::store::redis::scripts;
+
+/// The pauses between looks at the registry: twice as long each time, up to the last.
+const PAUSES: (Duration, Duration) = (Duration::from_micros(500), Duration::from_millis(8));
+/// What is added to a lease that is waited out, for a node that has decided and has yet to answer.
+const MARGIN: Duration = Duration::from_millis(50);
+
+/// What the registry says of a node.
+struct Node {
+    position: Option<Position>,
+    lease: Duration,
+}
+
+/// See [`Store::confirm`](crate::store::port::Store::confirm).
+pub async fn confirm(shared: &Shared, shard: usize) -> Result<Confirmation, StoreError> {
+    let link = shared.link()?;
+    let (position, nodes) = ask(shared, &link, shard).await?;
+    let asked = Stopwatch::start();
+    let replicas = wait_for_replicas(shared, &link, shard).await?;
+    let leases = nodes.values().map(|node| node.lease);
+    let longest = leases.fold(shared.settings.lease, Duration::max) + MARGIN;
+    let total = nodes.len();
+    let mut silent = nodes;
+    let mut pause = PAUSES.0;
+    loop {
+        silent.retain(|_, node| node.position.is_none_or(|reached| reached < position));
+        if silent.is_empty() || asked.elapsed() >= longest {
+            return Ok(Confirmation {
+                nodes: total,
+                confirmed: total - silent.len(),
+                replicas,
+            });
+        }
+        sleep(pause.min(longest.saturating_sub(asked.elapsed()))).await;
+        pause = (pause * 2).min(PAUSES.1);
+        // Without an answer there is still the lease to wait for.
+        if let Ok(now) = registry(shared, &link, shard).await {
+            silent = silent
+                .into_keys()
+                // Who has left the registry has stopped serving before.
+                .filter_map(|node| now.get(&node).map(|said| (node, Node::read(said))))
+                .collect();
+        }
+    }
+}
+
+async fn ask(
+    shared: &Shared,
+    link: &Link,
+    shard: usize,
+) -> Result<(Position, HashMap<String, Node>), StoreError> {
+    let call = scripts::ASK.call(
+        [shared.keys.log(shard), shared.keys.nodes(shard)],
+        [
+            LOG_LENGTH.to_string(),
+            shared.node.clone(),
+            shared.keys.changes(),
+            shard.to_string(),
+        ],
+    );
+    let asking = link.confirm.run::<(String, HashMap<String, String>)>(&call);
+    let (position, nodes) = shared.call(StoreCallLabel::Confirm, link, asking).await?;
+    let position = position
+        .parse()
+        .map_err(|_| StoreError::Unavailable("Redis named a position that is none".into()))?;
+    let nodes = nodes
+        .into_iter()
+        .map(|(node, said)| (node, Node::read(&said)));
+    Ok((position, nodes.collect()))
+}
+
+async fn registry(
+    shared: &Shared,
+    link: &Link,
+    shard: usize,
+) -> Result<HashMap<String, String>, StoreError> {
+    let mut command = cmd("HGETALL");
+    command.arg(shared.keys.nodes(shard));
+    let asking = link.write.send(&command);
+    shared.call(StoreCallLabel::Confirm, link, asking).await
+}
+
+/// The question was a write on this connection, and replicas get writes in order: those that have
+/// it have everything before it.
+async fn wait_for_replicas(
+    shared: &Shared,
+    link: &Link,
+    shard: usize,
+) -> Result<Option<usize>, StoreError> {
+    let wanted = shared.settings.min_replicas;
+    if wanted == 0 {
+        return Ok(None);
+    }
+    let log = shared.keys.log(shard);
+    let at_most = shared.settings.timeout * 4 / 5;
+    let waiting = link.confirm.wait(&log, wanted, at_most);
+    let have = timeout(shared.settings.timeout, waiting).await;
+    match have {
+        Ok(Ok(have)) if have >= wanted => Ok(Some(have)),
+        Ok(Ok(have)) => Err(StoreError::Unavailable(
+            format!("{have} of {wanted} replicas have the change (store.min_replicas)").into(),
+        )),
+        Ok(Err(error)) => Err(super::unavailable(&error)),
+        Err(_) => Err(StoreError::Unavailable(
+            "Redis did not wait for its replicas in time".into(),
+        )),
+    }
+}
+
+impl Node {
+    /// `<position> <lease in milliseconds> <beat>`; no position: it has only just come.
+    fn read(said: &str) -> Self {
+        let mut words = said.split(' ');
+        let position = words.next().and_then(|word| word.parse().ok());
+        let lease = words.next().and_then(|word| word.parse().ok());
+        Self {
+            position,
+            lease: Duration::from_millis(lease.unwrap_or(0)),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The connections of one process to the servers. They are made together and given up together.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use redis::{RedisError, RedisResult};
+use tokio::sync::Notify;
+
+use crate::store::redis::Shared;
+use crate::store::redis::address::{Host, Servers};
+use crate::store::redis::connection::{Connection, Connector, Hints, in_words};
+use crate::store::redis::sentinel::Sentinels;
+
+/// How many calls in a row may stay without an answer before the link counts as broken.
+const SILENT_CALLS: u32 = 3;
+
+/// Connections to the same servers, each for work that must not hold up the others'.
+pub struct Link {
+    /// The server, or the Cluster by one of its nodes.
+    pub server: String,
+    /// Reads records.
+    pub read: Connection,
+    /// Writes records and reads the log.
+    pub write: Connection,
+    /// Waits for replicas, and would hold up everything else meanwhile.
+    pub confirm: Connection,
+    unanswered: AtomicU32,
+    broken: Notify,
+}
+
+/// A link, and what a node beyond that listens to.
+pub struct Attached {
+    /// The connections.
+    pub link: Arc<Link>,
+    /// Is told of changes.
+    pub listener: Connection,
+    /// What it was told.
+    pub hints: Arc<Hints>,
+    /// Who says that the server is the master, and which server that was.
+    pub sentinels: Option<(Sentinels, Host)>,
+}
+
+impl Link {
+    /// A call was answered.
+    pub fn answered(&self) {
+        // Most of the time it is zero already, and a store would take the line from other cores.
+        if self.unanswered.load(Ordering::Relaxed) != 0 {
+            self.unanswered.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// A call ended in an error: the connection's, or just the server's opinion of the call.
+    pub fn failed(&self, error: &RedisError) {
+        if error.is_timeout() {
+            self.was_silent();
+        } else if error.is_io_error() {
+            self.broken.notify_one();
+        }
+    }
+
+    /// A call was not answered in time.
+    pub fn was_silent(&self) {
+        if self.unanswered.fetch_add(1, Ordering::Relaxed) + 1 >= SILENT_CALLS {
+            self.broken.notify_one();
+        }
+    }
+
+    /// Waits until it has to be given up.
+    pub async fn broken(&self) {
+        self.broken.notified().await;
+    }
+}
+
+/// Finds the servers and connects to them.
+///
+/// # Errors
+/// What is wrong, in words.
+pub async fn attach(shared: &Shared) -> Result<Attached, String> {
+    let settings = &shared.settings;
+    let address = &settings.address;
+    let connector = Connector::new(address, settings.authorities.clone(), settings.timeout);
+    match &address.servers {
+        Servers::One { host, database } => {
+            to_one(shared, &connector, host.clone(), *database, None).await
+        }
+        Servers::Sentinel {
+            sentinels,
+            master,
+            database,
+        } => {
+            let (user, password) = settings.sentinel_login.clone();
+            let sentinels = Sentinels::new(connector.with_login(user, password), sentinels, master);
+            let host = sentinels.master().await?;
+            to_one(shared, &connector, host, *database, Some(sentinels)).await
+        }
+        Servers::Cluster(nodes) => to_cluster(shared, &connector, nodes).await,
+    }
+}
+
+async fn to_one(
+    shared: &Shared,
+    connector: &Connector,
+    host: Host,
+    database: i64,
+    sentinels: Option<Sentinels>,
+) -> Result<Attached, String> {
+    let hints = Arc::default();
+    let channel = shared.keys.changes();
+    let connecting = async {
+        let one = || connector.one(&host, database);
+        let listener = connector.listener(&host, &channel, &hints);
+        RedisResult::Ok(tokio::try_join!(one(), one(), one(), listener)?)
+    };
+    let connected = connecting.await;
+    let (read, write, confirm, listener) =
+        connected.map_err(|error| format!("Redis at {host}: {}", in_words(&error)))?;
+    Ok(Attached {
+        link: Arc::new(Link::new(host.to_string(), read, write, confirm)),
+        listener,
+        hints,
+        sentinels: sentinels.map(|sentinels| (sentinels, host)),
+    })
+}
+
+async fn to_cluster(
+    shared: &Shared,
+    connector: &Connector,
+    nodes: &[Host],
+) -> Result<Attached, String> {
+    let hints = Arc::default();
+    let channel = shared.keys.changes();
+    let connecting = async {
+        let cluster = || connector.cluster(nodes);
+        RedisResult::Ok(tokio::try_join!(cluster(), cluster(), cluster())?)
+    };
+    let connected = connecting.await;
+    let (read, write, confirm) =
+        connected.map_err(|error| format!("the Redis Cluster: {}", in_words(&error)))?;
+    let mut problem = String::new();
+    // Every node tells of the changes on all of them.
+    for node in nodes {
+        match connector.listener(node, &channel, &hints).await {
+            Ok(listener) => {
+                return Ok(Attached {
+                    link: Arc::new(Link::new(node.to_string(), read, write, confirm)),
+                    listener,
+                    hints,
+                    sentinels: None,
+                });
+            }
+            Err(error) => problem = format!("Redis at {node}: {}", in_words(&error)),
+        }
+    }
+    Err(problem)
+}
+
+impl Link {
+    fn new(server: String, read: Connection, write: Connection, confirm: Connection) -> Self {
+        Self {
+            server,
+            read,
+            write,
+            confirm,
+            unanswered: AtomicU32::new(0),
+            broken: Notify::new(),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What Redis does in one step. Each script touches one shard only, so that it runs on a Cluster.
+
+use std::sync::OnceLock;
+
+use redis::{Cmd, cmd};
+
+/// A script, and the hash by which a server that has run it before knows it.
+pub struct Script {
+    code: &'static str,
+    hash: OnceLock<String>,
+}
+
+impl Script {
+    const fn new(code: &'static str) -> Self {
+        Self {
+            code,
+            hash: OnceLock::new(),
+        }
+    }
+
+    /// A call with these keys and arguments.
+    pub fn call<const K: usize, const A: usize>(
+        &'static self,
+        keys: [String; K],
+        arguments: [String; A],
+    ) -> Call {
+        Call {
+            script: self,
+            keys: keys.into(),
+            arguments: arguments.into(),
+        }
+    }
+}
+
+/// A call of a script.
+pub struct Call {
+    script: &'static Script,
+    keys: Vec<String>,
+    arguments: Vec<String>,
+}
+
+impl Call {
+    /// By hash: a fraction of the text.
+    pub fn by_hash(&self) -> Cmd {
+        let hash = || redis::Script::new(self.script.code).get_hash().to_owned();
+        self.with("EVALSHA", self.script.hash.get_or_init(hash))
+    }
+
+    /// With the text, after which the server knows it by its hash.
+    pub fn by_text(&self) -> Cmd {
+        self.with("EVAL", self.script.code)
+    }
+
+    fn with(&self, command: &str, script: &str) -> Cmd {
+        let Self {
+            keys, arguments, ..
+        } = self;
+        let mut call = cmd(command);
+        call.arg(script).arg(keys.len()).arg(keys).arg(arguments);
+        call
+    }
+}
+
+/// Where the revision stands in the text of a record, behind `{"rev":"`: 11 base62 characters.
+pub const REVISION_AT: std::ops::Range<usize> = 8..19;
+
+/// Changes a record if it is still as the caller saw it, and tells the log.
+///
+/// Keys: record, log. Arguments: the revision seen (empty: no record), the new text (empty: the
+/// record goes), its end in Unix seconds (empty: none), the log's length, the record's name, the
+/// channel, the shard. Returns 1, or 0 for another state.
+pub static PUT: Script = Script::new(
+    r"
+local current = redis.call('GET', KEYS[1])
+local revision = current and string.sub(current, 9, 19) or ''
+if revision ~= ARGV[1] then return 0 end
+if ARGV[2] == '' then
+  redis.call('DEL', KEYS[1])
+elseif ARGV[3] == '' then
+  redis.call('SET', KEYS[1], ARGV[2])
+else
+  redis.call('SET', KEYS[1], ARGV[2], 'EXAT', ARGV[3])
+end
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*', 'changed', ARGV[5])
+redis.call('PUBLISH', ARGV[6], ARGV[7])
+return 1
+",
+);
+
+/// Registers a node with the position up to which it has read the log, and reads on from there.
+///
+/// Keys: log, nodes. Arguments: the node, its position (empty: it asks where the log ends), what
+/// else the registry is to say of it, the most entries. Returns entries, the one at the position
+/// first: where that is missing, the log was cut behind the reader or has another history.
+pub static READ_LOG: Script = Script::new(
+    r"
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] .. ' ' .. ARGV[3])
+if ARGV[2] == '' then
+  return redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
+end
+return redis.call('XRANGE', KEYS[1], ARGV[2], '+', 'COUNT', ARGV[4])
+",
+);
+
+/// Asks every node to read the log now, and to say so.
+///
+/// Keys: log, nodes. Arguments: the log's length, who asks, the channel, the shard. Returns the
+/// position that a node has to reach, and the registry.
+pub static ASK: Script = Script::new(
+    r"
+local position = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'asked', ARGV[2])
+redis.call('PUBLISH', ARGV[3], ARGV[4])
+return {position, redis.call('HGETALL', KEYS[2])}
+",
+);
+
+/// Removes a node from the registry if it has not stirred since it was looked at.
+///
+/// Keys: nodes. Arguments: the node, what the registry said of it.
+pub static FORGET_NODE: Script = Script::new(
+    r"
+if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then
+  return redis.call('HDEL', KEYS[1], ARGV[1])
+end
+return 0
+",
+);
