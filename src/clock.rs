@@ -99,6 +99,12 @@ impl Moment {
         self.0
     }
 
+    /// The moment so much later.
+    pub fn plus(self, time: Duration) -> Self {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(nanos))
+    }
+
     /// The time from `earlier` to this moment; zero where it was later.
     pub fn since(self, earlier: Moment) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))

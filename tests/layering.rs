@@ -27,7 +27,7 @@ const WALLS: [(&str, &[&str]); 11] = [
     ("crate::{", &[]),
     ("actix_web", &["http/"]),
     ("redis::", &["store/redis/"]),
-    ("moka::", &["store/cached.rs"]),
+    ("quick_cache::", &["store/cached.rs"]),
     ("redb::", &["store/embedded.rs"]),
     ("std::env", &["config/"]),
     ("Timestamp::now(", &["clock.rs"]),
@@ -108,7 +108,7 @@ fn the_rank_table_of_the_crate_is_this_one() {
 fn a_step_towards_a_ring_would_be_noticed() {
     let code = "use crate::http::Edge;\nfn f() { crate::app::run() }\nuse crate::{cli::Cli};";
     assert_eq!(used_modules(code), ["http", "app", "cli"]);
-    assert!(has_word("use moka::future::Cache;", "moka::"));
+    assert!(has_word("use moka::Cache;", "moka::"));
     assert!(!has_word("use smoka::x;", "moka::"));
     assert!(has_word("use redis::Cmd;", "redis::"));
     assert!(!has_word("use crate::store::redis::Redis;", "redis::"));

@@ -5,14 +5,12 @@
 //! discards one whose generation has moved. Loads of one key at a time are one load.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::FutureExt as _;
-use moka::Expiry;
-use moka::future::Cache;
+use quick_cache::sync::Cache;
 
-use crate::clock::{Clock, Stopwatch};
+use crate::clock::{Clock, Moment, Stopwatch};
 use crate::metrics::{CacheLabel, Metrics};
 use crate::store::flights::{Flights, Loaded};
 use crate::store::freshness::{Freshness, Noted};
@@ -32,13 +30,13 @@ const REREAD_AFTER: Duration = Duration::from_millis(100);
 /// Limits of the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The most records kept.
-    pub capacity: u64,
-    /// The longest that one is kept, in seconds.
+    /// The most records kept. They make room for others, and stay until then.
+    pub capacity: usize,
+    /// The longest that one is served, in seconds.
     pub max_age_seconds: u64,
     /// The most names kept that are known not to exist.
-    pub negative_capacity: u64,
-    /// The longest that one of those is kept, in seconds.
+    pub negative_capacity: usize,
+    /// The longest that one of those is served, in seconds.
     pub negative_max_age_seconds: u64,
 }
 
@@ -65,36 +63,25 @@ struct Parts {
     inner: Arc<dyn Store>,
     records: Cache<RecordKey, Entry>,
     /// Apart from the records, so that a flood of made-up names cannot push them out.
-    absent: Cache<RecordKey, Noted>,
+    absent: Cache<RecordKey, Seen>,
     freshness: Arc<Freshness>,
     max_age: Duration,
+    negative_max_age: Duration,
     clock: Arc<dyn Clock>,
 }
 
 #[derive(Clone)]
 struct Entry {
     found: Found,
-    noted: Noted,
-    /// How long it may be kept from when it was loaded.
-    keep: Duration,
+    seen: Seen,
 }
 
-struct KeepAsLongAsTheEntrySays;
-
-impl Expiry<RecordKey, Entry> for KeepAsLongAsTheEntrySays {
-    fn expire_after_create(&self, _: &RecordKey, entry: &Entry, _: Instant) -> Option<Duration> {
-        Some(entry.keep)
-    }
-
-    fn expire_after_update(
-        &self,
-        _: &RecordKey,
-        entry: &Entry,
-        _: Instant,
-        _: Option<Duration>,
-    ) -> Option<Duration> {
-        Some(entry.keep)
-    }
+/// How long something that was read may be served.
+#[derive(Clone, Copy)]
+struct Seen {
+    noted: Noted,
+    /// Served no longer than until then, however fresh.
+    until: Moment,
 }
 
 impl Cached {
@@ -109,16 +96,11 @@ impl Cached {
     ) -> Self {
         let parts = Parts {
             inner,
-            records: Cache::builder()
-                .max_capacity(settings.capacity)
-                .expire_after(KeepAsLongAsTheEntrySays)
-                .build(),
-            absent: Cache::builder()
-                .max_capacity(settings.negative_capacity)
-                .time_to_live(Duration::from_secs(settings.negative_max_age_seconds))
-                .build(),
+            records: Cache::new(settings.capacity),
+            absent: Cache::new(settings.negative_capacity),
             freshness,
             max_age: Duration::from_secs(settings.max_age_seconds),
+            negative_max_age: Duration::from_secs(settings.negative_max_age_seconds),
             clock,
         };
         Self {
@@ -145,11 +127,12 @@ impl Parts {
         if self.freshness.may_serve(&noted) {
             match loaded.clone() {
                 Some(found) => {
-                    let keep = self.time_left(&found);
-                    let entry = Entry { found, noted, keep };
-                    self.records.insert(key, entry).await;
+                    let seen = self.seen(noted, self.time_left(&found));
+                    self.records.insert(key, Entry { found, seen });
                 }
-                None => self.absent.insert(key, noted).await,
+                None => self
+                    .absent
+                    .insert(key, self.seen(noted, self.negative_max_age)),
             }
         }
         Ok(loaded)
@@ -158,11 +141,22 @@ impl Parts {
     /// Whether the cache holds what was read a moment ago. Whoever shows a dead login again and
     /// again would else have the store read each time.
     fn was_just_read(&self, key: &RecordKey) -> bool {
-        let noted = match get_now(&self.records, key) {
-            Some(entry) => Some(entry.noted),
-            None => get_now(&self.absent, key),
+        let seen = match self.records.get(key) {
+            Some(entry) => Some(entry.seen),
+            None => self.absent.get(key),
         };
-        noted.is_some_and(|noted| self.freshness.age(&noted) < REREAD_AFTER)
+        seen.is_some_and(|seen| self.freshness.age(&seen.noted) < REREAD_AFTER)
+    }
+
+    fn seen(&self, noted: Noted, keep: Duration) -> Seen {
+        Seen {
+            noted,
+            until: self.freshness.now().plus(keep),
+        }
+    }
+
+    fn may_serve(&self, seen: &Seen) -> bool {
+        self.freshness.may_serve(&seen.noted) && self.freshness.now() < seen.until
     }
 
     fn time_left(&self, found: &Found) -> Duration {
@@ -174,14 +168,12 @@ impl Parts {
     }
 
     fn known(&self, key: &RecordKey) -> Result<Option<Found>, CacheLabel> {
-        let stale = match get_now(&self.records, key) {
-            Some(entry) if self.freshness.may_serve(&entry.noted) => {
-                return Ok(Some(entry.found));
-            }
+        let stale = match self.records.get(key) {
+            Some(entry) if self.may_serve(&entry.seen) => return Ok(Some(entry.found)),
             found => found.is_some(),
         };
-        match get_now(&self.absent, key) {
-            Some(noted) if self.freshness.may_serve(&noted) => Ok(None),
+        match self.absent.get(key) {
+            Some(seen) if self.may_serve(&seen) => Ok(None),
             absent if stale || absent.is_some() => Err(CacheLabel::Stale),
             _ => Err(CacheLabel::Miss),
         }
@@ -283,14 +275,6 @@ impl Drop for BumpWhenDone<'_> {
     fn drop(&mut self) {
         self.freshness.invalidate(self.key);
     }
-}
-
-/// What the cache has, without waiting. A lookup that would have to wait counts as a miss.
-fn get_now<V: Clone + Send + Sync + 'static>(
-    cache: &Cache<RecordKey, V>,
-    key: &RecordKey,
-) -> Option<V> {
-    cache.get(key).now_or_never().flatten()
 }
 
 #[cfg(test)]

@@ -280,10 +280,15 @@ fn decode<T: DeserializeOwned>(text: &str) -> Result<Arc<T>, BadRecord> {
     }
 }
 
+/// The part of a shared store that something of this name lies in.
+pub fn shard_of(name: &str) -> usize {
+    crc32fast::hash(name.as_bytes()) as usize % SHARDS
+}
+
 impl RecordKey {
     /// The part of a shared store that it lies in, below [`SHARDS`]: CRC-32 of its text.
     pub fn shard(&self) -> usize {
-        crc32fast::hash(self.to_string().as_bytes()) as usize % SHARDS
+        shard_of(&self.to_string())
     }
 
     /// The metric label of its kind.

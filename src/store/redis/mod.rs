@@ -12,6 +12,7 @@
 pub mod address;
 mod confirm;
 mod connection;
+mod inventory;
 pub mod keys;
 mod link;
 mod log_reader;

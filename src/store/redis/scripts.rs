@@ -125,3 +125,18 @@ end
 return 0
 ",
 );
+
+/// Moves something out of the way, and tells the log.
+///
+/// Keys: where it lies, where it goes, log. Arguments: the log's length, its name, the channel,
+/// the shard. Returns 1, or 0 where there is nothing or something has been moved there before.
+pub static SET_ASIDE: Script = Script::new(
+    r"
+if redis.call('EXISTS', KEYS[1]) == 0 or redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
+redis.call('RENAME', KEYS[1], KEYS[2])
+redis.call('PERSIST', KEYS[2])
+redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[1], '*', 'changed', ARGV[2])
+redis.call('PUBLISH', ARGV[3], ARGV[4])
+return 1
+",
+);
