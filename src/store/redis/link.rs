@@ -6,13 +6,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use redis::{RedisError, RedisResult};
 use tokio::sync::Notify;
 
+use crate::metrics::StoreCallLabel;
 use crate::store::redis::Shared;
 use crate::store::redis::address::{Host, Servers};
 use crate::store::redis::connection::{Connection, Connector, Hints, in_words};
 use crate::store::redis::sentinel::Sentinels;
 
-/// How many calls in a row may stay without an answer before the link counts as broken.
-const SILENT_CALLS: u32 = 3;
+/// How many reads in a row may stay without an answer before the link counts as broken. Of other
+/// calls one is enough: they are few, and each has somebody who waits for what it does.
+const SILENT_READS: u32 = 3;
 
 /// Connections to the same servers, each for work that must not hold up the others'.
 pub struct Link {
@@ -24,7 +26,7 @@ pub struct Link {
     pub write: Connection,
     /// Waits for replicas, and would hold up everything else meanwhile.
     pub confirm: Connection,
-    unanswered: AtomicU32,
+    silent_reads: AtomicU32,
     broken: Notify,
 }
 
@@ -42,27 +44,34 @@ pub struct Attached {
 
 impl Link {
     /// A call was answered.
-    pub fn answered(&self) {
+    pub fn answered(&self, call: StoreCallLabel) {
         // Most of the time it is zero already, and a store would take the line from other cores.
-        if self.unanswered.load(Ordering::Relaxed) != 0 {
-            self.unanswered.store(0, Ordering::Relaxed);
+        if call == StoreCallLabel::Read && self.silent_reads.load(Ordering::Relaxed) != 0 {
+            self.silent_reads.store(0, Ordering::Relaxed);
         }
     }
 
     /// A call ended in an error: the connection's, or just the server's opinion of the call.
-    pub fn failed(&self, error: &RedisError) {
+    pub fn failed(&self, call: StoreCallLabel, error: &RedisError) {
         if error.is_timeout() {
-            self.was_silent();
+            self.was_silent(call);
         } else if error.is_io_error() {
             self.broken.notify_one();
         }
     }
 
     /// A call was not answered in time.
-    pub fn was_silent(&self) {
-        if self.unanswered.fetch_add(1, Ordering::Relaxed) + 1 >= SILENT_CALLS {
+    pub fn was_silent(&self, call: StoreCallLabel) {
+        let is_read = call == StoreCallLabel::Read;
+        if !is_read || self.silent_reads.fetch_add(1, Ordering::Relaxed) + 1 >= SILENT_READS {
             self.broken.notify_one();
         }
+    }
+
+    /// Whether the servers answer on the connections that may have nothing to do for long.
+    pub async fn ping(&self) -> RedisResult<()> {
+        let answers = tokio::try_join!(self.read.ping(), self.confirm.ping());
+        answers.map(drop)
     }
 
     /// Waits until it has to be given up.
@@ -161,7 +170,7 @@ impl Link {
             read,
             write,
             confirm,
-            unanswered: AtomicU32::new(0),
+            silent_reads: AtomicU32::new(0),
             broken: Notify::new(),
         }
     }

@@ -160,6 +160,10 @@ impl LogReader {
             }
         };
         let alive = async {
+            // A Cluster's connections look after themselves, and one of its masters may be down.
+            if !self.shared.settings.address.servers.is_cluster() {
+                link.ping().await.map_err(|error| in_words(&error))?;
+            }
             let pong = listener.ping().await;
             pong.map_err(|error| format!("the connection for news: {}", in_words(&error)))
         };

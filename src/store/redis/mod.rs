@@ -225,15 +225,15 @@ impl Shared {
         self.metrics.store_call(label, watch.seconds());
         match outcome {
             Ok(Ok(reply)) => {
-                link.answered();
+                link.answered(label);
                 Ok(reply)
             }
             Ok(Err(error)) => {
-                link.failed(&error);
+                link.failed(label, &error);
                 Err(unavailable(&error))
             }
             Err(_) => {
-                link.was_silent();
+                link.was_silent(label);
                 Err(StoreError::Unavailable(
                     "Redis did not answer in time".into(),
                 ))
