@@ -83,7 +83,7 @@ pub async fn follow(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
     };
     let mut pause = PAUSES.0;
     loop {
-        let beat = reader.beat;
+        let watch = Stopwatch::start();
         let problem = tokio::select! {
             _ = stopped.wait_for(|stopped| *stopped) => return,
             problem = reader.connect_and_read() => problem,
@@ -91,7 +91,7 @@ pub async fn follow(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
         if shared.note_problem(Some(problem.clone())) {
             tracing::warn!(problem, "not connected to Redis; trying again");
         }
-        if reader.beat > beat {
+        if watch.elapsed() > PAUSES.1 {
             pause = PAUSES.0;
         }
         tokio::select! {
