@@ -6,14 +6,17 @@ use crate::app::App;
 use crate::app::organizations::SetupError;
 use crate::credential::api_key::{ApiKey, ApiKeyKind, PresentedApiKey};
 use crate::credential::scope::Scope;
+use crate::engine::authenticate::authenticate_key;
+use crate::names::key_id::ApiKeyId;
 use crate::names::organization_id::OrganizationName;
+use crate::org::organization::Organization;
 use crate::secret::Secret;
 use crate::store::port::{self, Change, StoreError};
 
 /// Why a presented key is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// Not ours, unknown or wrong: the caller learns no more than that.
+    /// Not ours, unknown, wrong or revoked: the caller learns no more than that.
     #[error("Invalid or missing API key")]
     Invalid,
     /// A good key without the right to do this.
@@ -32,10 +35,12 @@ impl App {
     pub async fn check_key(&self, text: &Secret, scope: Scope) -> Result<Arc<ApiKey>, KeyError> {
         let presented =
             PresentedApiKey::verify(text.expose(), &self.keys).map_err(|_| KeyError::Invalid)?;
-        let key = port::read::<ApiKey>(&*self.store, &presented.id).await?;
-        let key = key
-            .filter(|key| key.is_of(&presented, &self.keys))
-            .ok_or(KeyError::Invalid)?;
+        let (key, organization) = self.key_and_organization(&presented.id).await?;
+        let good = authenticate_key(&presented, &organization, &key, &self.keys);
+        good.map_err(|reason| {
+            tracing::debug!(key = %key.id, ?reason, "refused an API key");
+            KeyError::Invalid
+        })?;
         if let Some((pepper, digest)) = key.renewed_digest(&presented, &self.keys) {
             let id = key.id;
             self.renew_later(move |store| async move {
@@ -57,6 +62,22 @@ impl App {
         } else {
             Err(KeyError::Scope(scope))
         }
+    }
+
+    /// The key, and the organization whose marks count, as they stand at one moment.
+    async fn key_and_organization(
+        &self,
+        id: &ApiKeyId,
+    ) -> Result<(Arc<ApiKey>, Arc<Organization>), KeyError> {
+        let store = &*self.store;
+        let mut key = port::read::<ApiKey>(store, id).await?;
+        if key.is_none() {
+            // Its seal proves that this deployment made it: another node just now, perhaps.
+            key = port::reread::<ApiKey>(store, id).await?;
+        }
+        let organization = key.ok_or(KeyError::Invalid)?.organization.clone();
+        let both = port::read_both::<ApiKey, Organization>(store, id, &organization).await?;
+        both.0.zip(both.1).ok_or(KeyError::Invalid)
     }
 
     /// Makes a key. The second value is the key itself, to be shown once.
@@ -82,7 +103,8 @@ impl App {
             return Err(SetupError::NoScopes);
         }
         let id = organization.id.clone();
-        let (key, text) = ApiKey::create(&self.keys, id, kind, name.into(), scopes, self.now());
+        let (epoch, now) = (organization.marks.epoch, self.now());
+        let (key, text) = ApiKey::create(&self.keys, id, kind, name.into(), scopes, epoch, now);
         port::create(&*self.store, &key.id, key.clone()).await?;
         Ok((key, text))
     }

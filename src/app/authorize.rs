@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::app::App;
 use crate::credential::holder::Holder;
-use crate::engine::authorize::{Asker, authorize_publish, authorize_subscribe, is_live};
+use crate::engine::authorize::{Asker, authorize_publish, authorize_subscribe};
 use crate::engine::decision::{Decision, DenyReason, TopicGrant};
+use crate::engine::member::live_member;
 use crate::hooks::connection::{BrokerConnection, ForeignNames};
 use crate::mqtt::request::{Peer, PublishRequest, SessionRequest, SubscribeRequest};
 use crate::names::username::{PresentedUsername, Username};
+use crate::org::organization::Organization;
 use crate::store::port::{self, StoreError};
 use crate::store::record::Policy;
 
@@ -16,6 +20,13 @@ use crate::store::record::Policy;
 enum Refused {
     Deny(DenyReason),
     Abstain,
+}
+
+/// What a topic decision leans on, as it stands at one moment.
+struct Rules {
+    organization: Option<Arc<Organization>>,
+    policy: Option<Arc<Policy>>,
+    holder: Option<Arc<Holder>>,
 }
 
 impl App {
@@ -29,10 +40,11 @@ impl App {
         request: &SessionRequest<'_>,
     ) -> Result<Decision<()>, StoreError> {
         Ok(match self.admitted(broker, &request.peer).await? {
-            Ok(username) => match self.live_holder(&username).await? {
-                Ok(_) => Decision::Allow(()),
-                Err(reason) => Decision::Deny(reason),
-            },
+            Ok(username) => {
+                let (organization, holder) = self.named(&username).await?;
+                let member = live_member(organization.as_deref(), holder.as_deref(), self.now());
+                member.map_or_else(Decision::Deny, |_| Decision::Allow(()))
+            }
             Err(refused) => refused.into(),
         })
     }
@@ -46,12 +58,14 @@ impl App {
         broker: &BrokerConnection,
         request: &PublishRequest<'_>,
     ) -> Result<Decision<TopicGrant>, StoreError> {
-        let (policy, holder) = match self.rules_and_holder(broker, &request.peer).await? {
-            Ok(found) => found,
+        let rules = match self.rules(broker, &request.peer).await? {
+            Ok(rules) => rules,
             Err(refused) => return Ok(refused.into()),
         };
-        let asker = self.asker(&holder, &request.peer, &policy, broker);
-        Ok(authorize_publish(asker, request))
+        Ok(match rules.asker(&request.peer, broker, self.now()) {
+            Ok(asker) => authorize_publish(asker, request),
+            Err(reason) => Decision::Deny(reason),
+        })
     }
 
     /// Decides every filter of a SUBSCRIBE, in order.
@@ -63,32 +77,35 @@ impl App {
         broker: &BrokerConnection,
         request: &SubscribeRequest<'_>,
     ) -> Result<Vec<Decision<TopicGrant>>, StoreError> {
-        let (policy, holder) = match self.rules_and_holder(broker, &request.peer).await? {
-            Ok(found) => found,
-            Err(refused) => return Ok(vec![refused.into(); request.filters.len()]),
+        let refused = |refused| vec![refused; request.filters.len()];
+        let rules = match self.rules(broker, &request.peer).await? {
+            Ok(rules) => rules,
+            Err(reason) => return Ok(refused(reason.into())),
         };
-        let asker = self.asker(&holder, &request.peer, &policy, broker);
-        Ok(authorize_subscribe(asker, request))
+        Ok(match rules.asker(&request.peer, broker, self.now()) {
+            Ok(asker) => authorize_subscribe(asker, request),
+            Err(reason) => refused(Decision::Deny(reason)),
+        })
     }
 
-    /// What a topic decision needs. The holder is read last, with nothing to wait for behind it:
-    /// a revoke that returns before it is seen.
-    async fn rules_and_holder(
+    async fn rules(
         &self,
         broker: &BrokerConnection,
         peer: &Peer<'_>,
-    ) -> Result<Result<(Arc<Policy>, Arc<Holder>), Refused>, StoreError> {
+    ) -> Result<Result<Rules, Refused>, StoreError> {
         let username = match self.admitted(broker, peer).await? {
             Ok(username) => username,
             Err(refused) => return Ok(Err(refused)),
         };
-        let policy = port::read::<Policy>(&*self.store, &username.organization).await?;
-        let holder = self.live_holder(&username).await?;
-        Ok(match (policy, holder) {
-            (Some(policy), Ok(holder)) => Ok((policy, holder)),
-            (_, Err(reason)) => Err(Refused::Deny(reason)),
-            (None, Ok(_)) => Err(Refused::Deny(DenyReason::NoRule)),
-        })
+        let id = &username.organization;
+        let (organization, policy, holder) =
+            port::read_three::<Organization, Policy, Holder>(&*self.store, id, id, &username)
+                .await?;
+        Ok(Ok(Rules {
+            organization,
+            policy,
+            holder,
+        }))
     }
 
     /// The username of a session, where it may be on this broker at all.
@@ -122,33 +139,25 @@ impl App {
             Err(reason) => Err(Refused::Deny(reason)),
         })
     }
+}
 
-    async fn live_holder(
-        &self,
-        username: &Username,
-    ) -> Result<Result<Arc<Holder>, DenyReason>, StoreError> {
-        let holder = port::read::<Holder>(&*self.store, username).await?;
-        let Some(holder) = holder else {
-            return Ok(Err(DenyReason::UnknownUsername));
-        };
-        Ok(is_live(&holder, self.now()).map(|()| holder))
-    }
-
+impl Rules {
+    /// Whoever asks, if it has a live login and there are rules for it.
     fn asker<'a>(
-        &self,
-        holder: &'a Holder,
+        &'a self,
         peer: &'a Peer<'_>,
-        policy: &'a Policy,
         broker: &'a BrokerConnection,
-    ) -> Asker<'a> {
-        let (acl, isolation) = (policy.acl(), &broker.isolation);
-        Asker {
-            holder,
+        now: Timestamp,
+    ) -> Result<Asker<'a>, DenyReason> {
+        let member = live_member(self.organization.as_deref(), self.holder.as_deref(), now)?;
+        let policy = self.policy.as_ref().ok_or(DenyReason::NoRule)?;
+        Ok(Asker {
+            member,
             client_id: &peer.client_id,
-            acl,
-            isolation,
-            now: self.now(),
-        }
+            acl: policy.acl(),
+            isolation: &broker.isolation,
+            now,
+        })
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod api_keys;
 pub mod authorize;
 pub mod connect;
+pub mod inspect;
 pub mod organizations;
 pub mod policies;
 pub mod providers;
@@ -19,13 +20,15 @@ use std::sync::OnceLock;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
+use crate::credential::holder::Holder;
 use crate::credential::human_password::HumanPassword;
 use crate::keyring::Keyring;
 use crate::metrics::Metrics;
 use crate::names::organization_id::{OrganizationId, OrganizationName};
+use crate::names::username::Username;
 use crate::org::organization::Organization;
-use crate::store::port::{self, Status, Store, StoreError};
+use crate::store::port::{self, Status, Store, StoreError, Updated};
 use crate::store::record::Alias;
 
 /// Everything that the use cases share. One per server; there is no global state.
@@ -74,7 +77,7 @@ impl App {
     /// left for the next occasion.
     fn renew_later<F>(&self, renew: impl FnOnce(Arc<dyn Store>) -> F + Send + 'static)
     where
-        F: Future<Output = Result<bool, StoreError>> + Send,
+        F: Future<Output = Result<Updated, StoreError>> + Send,
     {
         let Ok(place) = Arc::clone(&self.renewing).try_acquire_owned() else {
             return;
@@ -121,9 +124,22 @@ impl App {
     }
 
     /// Now, in whole seconds as tokens and records have them: a life of an hour is 3600 then.
-    fn now(&self) -> Timestamp {
+    pub fn now(&self) -> Timestamp {
         let now = self.clock.now();
         Timestamp::from_second(now.as_second()).unwrap_or(now)
+    }
+
+    /// Whether a decision on a question that came in with `asked` may still be answered.
+    pub fn may_answer(&self, asked: Stopwatch) -> bool {
+        self.store.may_answer(asked)
+    }
+
+    /// What stands behind a username, at one moment.
+    async fn named(
+        &self,
+        username: &Username,
+    ) -> Result<(Option<Arc<Organization>>, Option<Arc<Holder>>), StoreError> {
+        port::read_both(&*self.store, &username.organization, username).await
     }
 
     /// The id behind either form of an organization's name; `None`: no organization has that alias.

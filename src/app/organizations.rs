@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use crate::acl::document::{Mistake, PRESETS, preset};
 use crate::app::App;
+use crate::names::marks::Marks;
 use crate::names::organization_id::OrganizationId;
 use crate::names::origin::Origin;
 use crate::org::organization::{CannotAdd, MAX_NAME_LENGTH, MAX_ORIGINS, Organization, TokenLife};
@@ -88,6 +89,7 @@ impl App {
             allowed_origins: new.allowed_origins,
             providers: Vec::new(),
             created_at: self.now(),
+            marks: Marks::default(),
         };
         // What belongs to the organization comes first: the organization itself makes it visible.
         let policy = Policy::parse(document.into()).map_err(SetupError::Policy)?;

@@ -1,113 +1,238 @@
 //! Revoke: the credential is over everywhere when this returns.
+//!
+//! Every selector is one atomic change of one record. A token, a username and a subject end in the
+//! holder, an API key in its own record, everything else by a mark on the organization.
 
-use std::str::FromStr;
+pub mod selector;
+pub mod target;
+
+use jiff::Timestamp;
 
 use crate::app::App;
+use crate::app::revoke::selector::Selector;
+use crate::app::revoke::target::Target;
+use crate::credential::api_key::ApiKey;
 use crate::credential::holder::{Credential, Holder};
-use crate::names::token_id::{NotATokenId, TokenId};
-use crate::names::username::{NotAUsername, PresentedUsername, Username};
-use crate::store::port::{self, Change, StoreError};
-use crate::store::record::TokenIndex;
+use crate::names::key_id::ApiKeyId;
+use crate::names::marks::Marks;
+use crate::names::organization_id::OrganizationId;
+use crate::names::username::Username;
+use crate::org::organization::Organization;
+use crate::store::port::{self, Change, Confirmation, Revision, StoreError};
 
-/// What to revoke.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Selector {
-    /// One token.
-    Token(TokenId),
-    /// Every credential of a username.
-    Username(PresentedUsername),
-}
-
-/// The text selects nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotASelector {
-    /// It has an `@`, but is not a username.
-    #[error(transparent)]
-    Username(#[from] NotAUsername),
-    /// It is neither.
-    #[error("{0}, or a username `<name>@<organization>`")]
-    Token(#[from] NotATokenId),
-}
+/// How often a change is made again because the store has another state when it is confirmed.
+const MAX_TRIES: usize = 16;
 
 /// What was revoked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revoked {
-    /// Whose credentials they were.
-    pub username: Username,
-    /// How many were live until now. Zero: all of them were over already.
-    pub credentials: usize,
+    /// What was selected.
+    pub target: Target,
+    /// How many credentials were live until now; zero: all of them were over already. `None`: a
+    /// mark ended them, and nobody counted.
+    pub credentials: Option<usize>,
+    /// How far the change has got.
+    pub confirmation: Confirmation,
 }
 
-impl FromStr for Selector {
-    type Err = NotASelector;
+/// Why nobody can say that it is over.
+#[derive(Debug, thiserror::Error)]
+pub enum RevokeError {
+    /// The mark would end what is still to be issued.
+    #[error(
+        "the time is in the future, so what is issued until then would be over as well; \
+         the latest possible is {0}"
+    )]
+    InFuture(Timestamp),
+    /// The change is made, but some node may not know it yet.
+    #[error(
+        "the change is made, but nobody can say yet whether every node knows it ({0}); call again"
+    )]
+    Unconfirmed(StoreError),
+    /// The store. The change may or may not have happened; call again.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
 
-    fn from_str(text: &str) -> Result<Self, NotASelector> {
-        if text.contains('@') {
-            return Ok(Selector::Username(text.parse()?));
+/// What became of a target.
+enum Ended {
+    /// There is no such thing.
+    Nothing,
+    /// So many credentials were live until now.
+    Counted(usize),
+    /// A mark is set; nobody counted.
+    Marked,
+}
+
+impl Ended {
+    /// What became of it in two goes: the first has ended what was live.
+    fn and_then(self, again: Ended) -> Ended {
+        match (self, again) {
+            (Ended::Counted(first), Ended::Counted(then)) => Ended::Counted(first.max(then)),
+            (Ended::Nothing, again) => again,
+            (ended, _) => ended,
         }
-        Ok(Selector::Token(text.parse()?))
     }
 }
 
 impl App {
-    /// Revokes. When this returns, no answer of this server allows those credentials again:
-    /// the record is changed durably first, then every cached state of it is invalid.
+    /// Revokes. When this returns, no node allows those credentials again: the record is changed
+    /// durably first, then no node serves an older state of it.
     ///
     /// `None`: there is nothing of that name.
     ///
     /// # Errors
-    /// The store's. The change may or may not have happened then; call again.
-    pub async fn revoke(&self, selector: Selector) -> Result<Option<Revoked>, StoreError> {
-        let Some(username) = self.username_of(&selector).await? else {
+    /// [`RevokeError`]. Calling again does no harm.
+    pub async fn revoke(&self, selector: Selector) -> Result<Option<Revoked>, RevokeError> {
+        let Some(target) = self.target(selector).await? else {
             return Ok(None);
         };
-        let chosen = |credential: &Credential| match &selector {
-            Selector::Token(id) => credential.token_id() == Some(*id),
-            Selector::Username(_) => true,
+        let (ended, confirmed) = self.end_and_confirm(&target).await?;
+        let credentials = match ended {
+            Ended::Nothing => return Ok(confirmed.map(|_| None)?),
+            Ended::Counted(credentials) => Some(credentials),
+            Ended::Marked => None,
         };
-        let now = self.now();
-        let mut outcome = None;
-        port::update::<Holder, StoreError>(&*self.store, &username, |current| {
-            outcome = None;
-            let Some(mut holder) = current.cloned() else {
-                return Ok(Change::Keep);
-            };
-            if !holder.credentials.iter().any(chosen) {
-                return Ok(Change::Keep);
-            }
-            let revoked = holder.revoke(chosen, now);
-            outcome = Some(revoked);
-            Ok(if revoked == 0 {
-                Change::Keep
-            } else {
-                Change::Set(holder)
-            })
-        })
-        .await?;
-        let Some(credentials) = outcome else {
-            return Ok(None);
-        };
-        self.metrics.revoked(credentials);
-        tracing::info!(%username, credentials, "revoked");
+        self.metrics.revoked(credentials.unwrap_or(0));
+        let (record, is_confirmed) = (target.key(), confirmed.is_ok());
+        tracing::info!(%record, credentials, is_confirmed, "revoked");
+        let confirmation = confirmed.map_err(RevokeError::Unconfirmed)?;
         Ok(Some(Revoked {
-            username,
+            target,
             credentials,
+            confirmation,
         }))
     }
 
-    async fn username_of(&self, selector: &Selector) -> Result<Option<Username>, StoreError> {
-        match selector {
-            Selector::Token(id) => {
-                let index = port::read::<TokenIndex>(&*self.store, id).await?;
-                Ok(index.map(|index| index.username()))
+    /// Makes the change and has it confirmed. Whatever became of it: an earlier call may have made
+    /// the change and got no further. What is confirmed is the changed state: where the store has
+    /// another by then, because somebody came after us or a server took over that lacks our change,
+    /// it is made again.
+    async fn end_and_confirm(
+        &self,
+        target: &Target,
+    ) -> Result<(Ended, Result<Confirmation, StoreError>), StoreError> {
+        let (mut ended, mut state) = self.end(target).await?;
+        for _ in 0..MAX_TRIES {
+            match self.store.confirm(&target.key(), state).await {
+                Err(StoreError::Conflict) => {}
+                confirmed => return Ok((ended, confirmed)),
             }
-            Selector::Username(name) => {
-                let organization = self.organization_id(name.organization.clone()).await?;
-                Ok(organization.map(|organization| Username {
-                    local: name.local.clone(),
-                    organization,
-                }))
+            let again;
+            (again, state) = self.end(target).await?;
+            ended = ended.and_then(again);
+        }
+        Ok((ended, Err(StoreError::Conflict)))
+    }
+
+    async fn end(&self, target: &Target) -> Result<(Ended, Option<Revision>), StoreError> {
+        match target {
+            Target::Token { id, username } => {
+                let is_it = |one: &Credential| one.token_id() == Some(*id);
+                self.end_credentials(username, |_| true, is_it).await
+            }
+            Target::Username(username) => self.end_credentials(username, |_| true, |_| true).await,
+            Target::Subject { username, identity } => {
+                let is_theirs = |holder: &Holder| holder.identity == *identity;
+                self.end_credentials(username, is_theirs, |_| true).await
+            }
+            Target::ApiKey { id, organization } => self.end_key(id, organization).await,
+            Target::Organization(organization) => {
+                self.mark(organization, |marks| {
+                    marks.revoke_all();
+                    true
+                })
+                .await
+            }
+            Target::IssuedBefore { organization, time } => {
+                self.mark(organization, |marks| marks.revoke_issued_before(*time))
+                    .await
             }
         }
+    }
+
+    /// Ends the chosen credentials of a holder, if it is the right one.
+    async fn end_credentials(
+        &self,
+        username: &Username,
+        is_right: impl Fn(&Holder) -> bool,
+        chosen: impl Fn(&Credential) -> bool,
+    ) -> Result<(Ended, Option<Revision>), StoreError> {
+        port::reread::<Holder>(&*self.store, username).await?;
+        let marks = self.marks(&username.organization).await?;
+        let now = self.now();
+        let mut ended = Ended::Nothing;
+        let updated = port::update::<Holder, StoreError>(&*self.store, username, |current| {
+            let Some(holder) = current.filter(|holder| is_right(holder)) else {
+                ended = Ended::Nothing;
+                return Ok(Change::Keep);
+            };
+            let live = |marks| holder.live(marks, now).filter(|one| chosen(one)).count();
+            ended = Ended::Counted(marks.as_ref().map_or(0, live));
+            let mut changed = holder.clone();
+            changed.revoke(&chosen, now);
+            // Written even where nothing is left to end: only that tells for certain that no other
+            // node has just added a login to the state that was cached here.
+            Ok(Change::Set(changed))
+        })
+        .await?;
+        Ok((ended, updated.revision))
+    }
+
+    async fn end_key(
+        &self,
+        id: &ApiKeyId,
+        organization: &OrganizationId,
+    ) -> Result<(Ended, Option<Revision>), StoreError> {
+        let marks = self.marks(organization).await?;
+        let now = self.now();
+        let mut ended = Ended::Nothing;
+        let updated = port::update::<ApiKey, StoreError>(&*self.store, id, |current| {
+            let Some(key) = current else {
+                ended = Ended::Nothing;
+                return Ok(Change::Keep);
+            };
+            let live = marks.as_ref().is_some_and(|marks| key.is_live(marks));
+            ended = Ended::Counted(usize::from(live));
+            if key.revoked_at.is_some() {
+                return Ok(Change::Keep);
+            }
+            Ok(Change::Set(ApiKey {
+                revoked_at: Some(now),
+                ..key.clone()
+            }))
+        })
+        .await?;
+        Ok((ended, updated.revision))
+    }
+
+    /// Sets a mark by `set`, which tells whether that changes anything.
+    async fn mark(
+        &self,
+        organization: &OrganizationId,
+        set: impl Fn(&mut Marks) -> bool,
+    ) -> Result<(Ended, Option<Revision>), StoreError> {
+        let mut ended = Ended::Nothing;
+        let updated =
+            port::update::<Organization, StoreError>(&*self.store, organization, |current| {
+                let Some(mut organization) = current.cloned() else {
+                    ended = Ended::Nothing;
+                    return Ok(Change::Keep);
+                };
+                ended = Ended::Marked;
+                Ok(if set(&mut organization.marks) {
+                    Change::Set(organization)
+                } else {
+                    Change::Keep
+                })
+            })
+            .await?;
+        Ok((ended, updated.revision))
+    }
+
+    /// The marks of an organization; `None`: it is gone, and everything of it over.
+    async fn marks(&self, organization: &OrganizationId) -> Result<Option<Marks>, StoreError> {
+        let organization = port::read::<Organization>(&*self.store, organization).await?;
+        Ok(organization.map(|organization| organization.marks))
     }
 }

@@ -10,8 +10,9 @@ use crate::app::App;
 use crate::credential::holder::{
     Credential, CredentialKind, Holder, HolderIdentity, TooManyCredentials,
 };
-use crate::credential::minted_password::{self, Minted};
-use crate::identity::jwt::{self, Identity, TokenError};
+use crate::credential::minted_password;
+use crate::identity::jwt::{self, TokenError};
+use crate::names::marks::Marks;
 use crate::names::organization_id::OrganizationName;
 use crate::names::origin::Origin;
 use crate::names::token_id::TokenId;
@@ -136,8 +137,22 @@ impl App {
             organization: organization.id.clone(),
         };
         let minted = minted_password::mint(&self.keys);
-        self.keep(&minted, &username, provider.id, &identity, now, end)
-            .await?;
+        let subject = HolderIdentity::Subject {
+            provider: provider.id,
+            subject: identity.subject.clone(),
+        };
+        let credential = Credential {
+            kind: CredentialKind::of(&minted),
+            claims: identity.claims,
+            issued_at: now,
+            epoch: organization.marks.epoch,
+            expires_at: Some(end),
+            revoked_at: None,
+        };
+        let holding = self.hold(&username, &subject, &credential, &organization.marks);
+        // An index that is left alone by a crash leads nowhere and expires.
+        let indexing = self.index(minted.id, &username, end);
+        try_join!(indexing, holding)?;
         self.metrics.minted();
         tracing::info!(%username, token = %minted.id, expires_at = %end, "minted");
         Ok(MintedToken {
@@ -180,41 +195,35 @@ impl App {
         });
     }
 
-    /// Stores what was minted: the holder with the new credential, and the index from the token's
-    /// id. An index that is left alone by a crash leads nowhere and expires.
-    async fn keep(
+    /// Stores whose a token is.
+    async fn index(
         &self,
-        minted: &Minted,
+        id: TokenId,
         username: &Username,
-        provider: Uuid,
-        identity: &Identity,
-        now: Timestamp,
-        end: Timestamp,
+        expires_at: Timestamp,
     ) -> Result<(), ExchangeError> {
         let index = TokenIndex {
             name: username.local.clone(),
             organization: username.organization.clone(),
-            expires_at: end,
+            expires_at,
         };
-        let subject = HolderIdentity::Subject {
-            provider,
-            subject: identity.subject.clone(),
-        };
-        let kind = CredentialKind::Token {
-            id: minted.id,
-            pepper: minted.pepper,
-            digest: minted.digest,
-        };
-        let credential = Credential {
-            kind,
-            claims: identity.claims.clone(),
-            issued_at: now,
-            expires_at: Some(end),
-            revoked_at: None,
-        };
-        let holder = port::update::<Holder, ExchangeError>(&*self.store, username, |current| {
+        port::create(&*self.store, &id, index).await?;
+        Ok(())
+    }
+
+    /// Stores the credential with its holder, whom it makes where there is none yet.
+    async fn hold(
+        &self,
+        username: &Username,
+        subject: &HolderIdentity,
+        credential: &Credential,
+        marks: &Marks,
+    ) -> Result<(), ExchangeError> {
+        port::update::<Holder, ExchangeError>(&*self.store, username, |current| {
             let mut holder = match current {
-                Some(holder) if holder.identity != subject => return Err(ExchangeError::NameTaken),
+                Some(holder) if holder.identity != *subject => {
+                    return Err(ExchangeError::NameTaken);
+                }
                 Some(holder) => holder.clone(),
                 None => Holder {
                     name: username.local.clone(),
@@ -223,15 +232,10 @@ impl App {
                     credentials: Vec::new(),
                 },
             };
-            holder.add(credential.clone(), now)?;
+            holder.add(credential.clone(), marks, credential.issued_at)?;
             Ok(Change::Set(holder))
-        });
-        let index = async {
-            port::create(&*self.store, &minted.id, index)
-                .await
-                .map_err(ExchangeError::from)
-        };
-        try_join!(index, holder)?;
+        })
+        .await?;
         Ok(())
     }
 }

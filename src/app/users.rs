@@ -42,6 +42,7 @@ impl App {
                 kind: CredentialKind::Password(HumanPassword::hash(password)),
                 claims: Claims::default(),
                 issued_at: self.now(),
+                epoch: organization.marks.epoch,
                 expires_at: None,
                 revoked_at: None,
             }],

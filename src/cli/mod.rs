@@ -2,7 +2,9 @@
 
 mod demo_token;
 mod init;
+mod inspect;
 mod keys;
+mod local;
 mod output;
 mod revoke;
 mod runtime;
@@ -62,8 +64,10 @@ enum Command {
     /// MQTT users with a password of their own
     #[command(subcommand)]
     User(setup::UserCommand),
-    /// End a token, or every credential of a username, on the running server
+    /// End logins, users, API keys or all that an organization has issued, on the running server
     Revoke(revoke::Arguments),
+    /// Show what the store holds of something, and what this node would decide
+    Inspect(inspect::Arguments),
     /// Seal keys and peppers
     #[command(subcommand)]
     Keys(keys::KeysCommand),
@@ -101,6 +105,7 @@ impl Cli {
             Command::Policy(command) => setup::policy(&flags, command, output),
             Command::User(command) => setup::user(&flags, command, output),
             Command::Revoke(arguments) => revoke::run(&flags, &arguments, output),
+            Command::Inspect(arguments) => inspect::run(&flags, &arguments, output),
             Command::Keys(command) => keys::run(&command),
             Command::HookSecret => {
                 println!("{}", crate::names::base62::random(43));

@@ -15,6 +15,7 @@ use crate::credential::scope::Scope;
 use crate::keyring::{Digest, Keyring};
 use crate::names::base62::{self, LENGTH_OF_32_BITS, LENGTH_OF_64_BITS};
 use crate::names::key_id::{API_KEY_ID_LENGTH, ApiKeyId, RingKeyId};
+use crate::names::marks::{Epoch, Marks};
 use crate::names::organization_id::OrganizationId;
 use crate::secret::{self, Secret};
 
@@ -55,6 +56,16 @@ pub struct ApiKey {
     /// When it was made.
     #[serde(with = "jiff::fmt::serde::timestamp::second::required")]
     pub created_at: Timestamp,
+    /// The organization's epoch when it was made.
+    #[serde(default, skip_serializing_if = "Epoch::is_first")]
+    pub epoch: Epoch,
+    /// When it was revoked.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "jiff::fmt::serde::timestamp::second::optional"
+    )]
+    pub revoked_at: Option<Timestamp>,
 }
 
 /// An API key whose checksum and seal have been verified. It may still be revoked.
@@ -109,6 +120,7 @@ impl ApiKey {
         kind: ApiKeyKind,
         name: String,
         scopes: Vec<Scope>,
+        epoch: Epoch,
         now: Timestamp,
     ) -> (Self, Secret) {
         let id = ApiKeyId::random();
@@ -136,6 +148,8 @@ impl ApiKey {
             pepper,
             digest,
             created_at: now,
+            epoch,
+            revoked_at: None,
         };
         (key, Secret::new(text))
     }
@@ -158,6 +172,11 @@ impl ApiKey {
             return None;
         }
         Some((newest, keys.digest(newest, presented.secret)?))
+    }
+
+    /// Whether it is good under its organization's marks.
+    pub fn is_live(&self, marks: &Marks) -> bool {
+        self.revoked_at.is_none() && !marks.end(self.epoch, self.created_at)
     }
 
     /// Whether the key has the scope.
@@ -230,8 +249,45 @@ mod tests {
             kind,
             "ci".into(),
             vec![],
+            Epoch::default(),
             now,
         )
+    }
+
+    #[test]
+    fn a_key_is_over_when_it_is_revoked_or_older_than_a_mark() {
+        let (key, _) = created(&Keyring::random(), ApiKeyKind::Secret);
+        let mut marks = Marks::default();
+        assert!(key.is_live(&marks));
+        marks.revoke_issued_before(Timestamp::UNIX_EPOCH);
+        assert!(key.is_live(&marks), "issued at the tick");
+        let revoked = ApiKey {
+            revoked_at: Some(Timestamp::UNIX_EPOCH),
+            ..key.clone()
+        };
+        assert!(!revoked.is_live(&marks));
+        marks.revoke_all();
+        assert!(!key.is_live(&marks));
+    }
+
+    #[test]
+    fn an_older_record_is_of_the_first_epoch_and_not_revoked() {
+        let (key, _) = created(&Keyring::random(), ApiKeyKind::Secret);
+        let text = serde_json::to_string(&key).unwrap();
+        assert!(
+            !text.contains("epoch") && !text.contains("revoked"),
+            "{text}"
+        );
+        assert_eq!(serde_json::from_str::<ApiKey>(&text).unwrap(), key);
+        let mut marks = Marks::default();
+        marks.revoke_all();
+        let later = ApiKey {
+            epoch: marks.epoch,
+            revoked_at: Some(Timestamp::UNIX_EPOCH),
+            ..key
+        };
+        let text = serde_json::to_string(&later).unwrap();
+        assert_eq!(serde_json::from_str::<ApiKey>(&text).unwrap(), later);
     }
 
     #[test]

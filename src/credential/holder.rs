@@ -1,7 +1,7 @@
 //! Whom a username names: one record with the identity behind it and all its credentials.
 //!
-//! Everything that a CONNECT, PUBLISH or SUBSCRIBE needs to know of a user lies in this one
-//! record, so that a broker's question costs one read at most.
+//! Everything that a CONNECT, PUBLISH or SUBSCRIBE needs to know of a user lies in this one record,
+//! except for what its organization has revoked at once: those are the organization's marks.
 
 use std::borrow::Cow;
 
@@ -10,9 +10,11 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::credential::human_password::HumanPassword;
+use crate::credential::minted_password::Minted;
 use crate::keyring::Digest;
 use crate::names::claims::Claims;
 use crate::names::key_id::RingKeyId;
+use crate::names::marks::{Epoch, Marks};
 use crate::names::organization_id::OrganizationId;
 use crate::names::token_id::TokenId;
 use crate::names::username::{LocalName, Username};
@@ -60,6 +62,9 @@ pub struct Credential {
     /// When it was made.
     #[serde(with = "jiff::fmt::serde::timestamp::second::required")]
     pub issued_at: Timestamp,
+    /// The organization's epoch when it was made.
+    #[serde(default, skip_serializing_if = "Epoch::is_first")]
+    pub epoch: Epoch,
     /// From this moment on it is no longer good. `None`: until it is revoked.
     #[serde(
         default,
@@ -105,16 +110,32 @@ pub enum Standing {
     Expired,
 }
 
+impl CredentialKind {
+    /// A fresh minted password, as it is stored.
+    pub fn of(minted: &Minted) -> Self {
+        CredentialKind::Token {
+            id: minted.id,
+            pepper: minted.pepper,
+            digest: minted.digest,
+        }
+    }
+}
+
 impl Credential {
-    /// How it stands at `now`. Revocation tells before expiry: it is the stronger word.
-    pub fn standing(&self, now: Timestamp) -> Standing {
-        if self.revoked_at.is_some() {
+    /// How it stands at `now` under its organization's marks. Revocation tells before expiry: it is
+    /// the stronger word.
+    pub fn standing(&self, marks: &Marks, now: Timestamp) -> Standing {
+        if self.is_revoked(marks) {
             Standing::Revoked
         } else if self.expires_at.is_some_and(|end| end <= now) {
             Standing::Expired
         } else {
             Standing::Live
         }
+    }
+
+    fn is_revoked(&self, marks: &Marks) -> bool {
+        self.revoked_at.is_some() || marks.end(self.epoch, self.issued_at)
     }
 
     /// The token's id, where it is a token.
@@ -135,11 +156,11 @@ impl Holder {
         }
     }
 
-    /// The credentials that are good at `now`.
-    pub fn live(&self, now: Timestamp) -> impl Iterator<Item = &Credential> {
+    /// The credentials that are good at `now` under their organization's marks.
+    pub fn live(&self, marks: &Marks, now: Timestamp) -> impl Iterator<Item = &Credential> {
         self.credentials
             .iter()
-            .filter(move |credential| credential.standing(now) == Standing::Live)
+            .filter(move |credential| credential.standing(marks, now) == Standing::Live)
     }
 
     /// The token's credential, live or not.
@@ -183,8 +204,8 @@ impl Holder {
 
     /// The claims in which all live credentials agree. Brokers do not say with which of them a
     /// session was opened, so a claim in which they differ is as good as missing.
-    pub fn common_claims(&self, now: Timestamp) -> Cow<'_, Claims> {
-        let mut live = self.live(now).map(|credential| &credential.claims);
+    pub fn common_claims(&self, marks: &Marks, now: Timestamp) -> Cow<'_, Claims> {
+        let mut live = self.live(marks, now).map(|credential| &credential.claims);
         let mut common = live.next().map_or_else(Cow::default, Cow::Borrowed);
         for claims in live {
             if *claims != *common {
@@ -202,12 +223,13 @@ impl Holder {
     pub fn add(
         &mut self,
         credential: Credential,
+        marks: &Marks,
         now: Timestamp,
     ) -> Result<(), TooManyCredentials> {
         self.drop_expired(now);
         if self.credentials.len() >= MAX_CREDENTIALS {
             self.credentials
-                .retain(|credential| credential.revoked_at.is_none());
+                .retain(|credential| !credential.is_revoked(marks));
         }
         if self.credentials.len() >= MAX_CREDENTIALS {
             return Err(TooManyCredentials);
@@ -216,20 +238,12 @@ impl Holder {
         Ok(())
     }
 
-    /// Revokes the credentials that `chosen` picks; returns how many were live until now.
-    pub fn revoke(&mut self, chosen: impl Fn(&Credential) -> bool, now: Timestamp) -> usize {
-        let live = |credential: &&mut Credential| credential.standing(now) == Standing::Live;
-        let mut revoked = 0;
-        for credential in self
-            .credentials
-            .iter_mut()
-            .filter(live)
-            .filter(|c| chosen(c))
-        {
-            credential.revoked_at = Some(now);
-            revoked += 1;
+    /// Revokes the credentials that `chosen` picks, expired ones too: another node's clock may not
+    /// have come so far.
+    pub fn revoke(&mut self, chosen: impl Fn(&Credential) -> bool, now: Timestamp) {
+        for credential in self.credentials.iter_mut().filter(|c| chosen(c)) {
+            credential.revoked_at.get_or_insert(now);
         }
-        revoked
     }
 
     /// When the whole record is of no more use: the last end of its credentials. `None`: never by
@@ -289,104 +303,4 @@ pub mod digest_text {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
-
-    fn token(end: i64) -> Credential {
-        let kind = CredentialKind::Token {
-            id: TokenId::random(),
-            pepper: RingKeyId::random(),
-            digest: [7; 32],
-        };
-        Credential {
-            kind,
-            claims: Claims::default(),
-            issued_at: at(0),
-            expires_at: Some(at(end)),
-            revoked_at: None,
-        }
-    }
-
-    fn holder(credentials: Vec<Credential>) -> Holder {
-        Holder {
-            name: "u".parse().unwrap(),
-            organization: OrganizationId::random(),
-            identity: HolderIdentity::Subject {
-                provider: Uuid::nil(),
-                subject: "s".into(),
-            },
-            credentials,
-        }
-    }
-
-    #[test]
-    fn a_credential_ends_at_the_tick_of_its_expiry() {
-        let credential = token(10);
-        assert_eq!(credential.standing(at(9)), Standing::Live);
-        assert_eq!(credential.standing(at(10)), Standing::Expired);
-        let revoked = Credential {
-            revoked_at: Some(at(5)),
-            ..credential
-        };
-        assert_eq!(revoked.standing(at(9)), Standing::Revoked);
-        assert_eq!(revoked.standing(at(11)), Standing::Revoked);
-    }
-
-    #[test]
-    fn revoking_counts_only_what_was_live() {
-        let mut holder = holder(vec![token(10), token(20), token(30)]);
-        assert_eq!(holder.revoke(|_| true, at(15)), 2);
-        assert_eq!(holder.revoke(|_| true, at(15)), 0);
-        assert_eq!(holder.live(at(15)).count(), 0);
-    }
-
-    #[test]
-    fn the_number_of_credentials_is_bounded_and_the_dead_make_room() {
-        let mut holder = holder(vec![]);
-        for _ in 0..MAX_CREDENTIALS {
-            holder.add(token(10), at(0)).unwrap();
-        }
-        assert_eq!(holder.add(token(10), at(0)), Err(TooManyCredentials));
-        assert_eq!(holder.credentials.len(), MAX_CREDENTIALS);
-        assert_eq!(holder.add(token(20), at(10)), Ok(()));
-        assert_eq!(holder.credentials.len(), 1);
-    }
-
-    #[test]
-    fn the_revoked_make_room_only_where_it_is_needed() {
-        let mut holder = holder((0..MAX_CREDENTIALS).map(|_| token(10)).collect());
-        holder.revoke(|_| true, at(1));
-        assert_eq!(holder.add(token(10), at(2)), Ok(()));
-        assert_eq!(holder.credentials.len(), 1);
-    }
-
-    #[test]
-    fn claims_count_where_all_live_credentials_agree() {
-        let with = |role: &str, end| {
-            let mut credential = token(end);
-            credential.claims.insert("email", "a@b");
-            credential.claims.insert("role", role);
-            credential
-        };
-        let holder = holder(vec![with("admin", 10), with("guest", 20)]);
-        let role = |now| holder.common_claims(at(now)).get("role").map(str::to_owned);
-        assert_eq!(role(5), None);
-        assert_eq!(role(15).as_deref(), Some("guest"));
-        assert_eq!(holder.common_claims(at(5)).get("email"), Some("a@b"));
-        assert!(holder.common_claims(at(25)).is_empty());
-    }
-
-    #[test]
-    fn the_record_ends_with_its_last_credential_and_reads_back() {
-        let mut holder = holder(vec![token(10), token(30)]);
-        assert_eq!(holder.expires_at(), Some(at(30)));
-        let text = serde_json::to_string(&holder).unwrap();
-        assert_eq!(serde_json::from_str::<Holder>(&text).unwrap(), holder);
-        holder.identity = HolderIdentity::Static;
-        assert_eq!(holder.expires_at(), None);
-    }
-}
+mod tests;

@@ -2,11 +2,14 @@
 
 use jiff::Timestamp;
 
-use crate::credential::holder::{Credential, CredentialKind, Holder, Standing};
+use crate::credential::api_key::{ApiKey, PresentedApiKey};
+use crate::credential::holder::{Credential, CredentialKind, Standing};
 use crate::credential::minted_password::MintedPassword;
 use crate::engine::decision::{Decision, DenyReason, Grant};
+use crate::engine::member::Member;
 use crate::keyring::Keyring;
 use crate::names::organization_id::OrganizationId;
+use crate::org::organization::Organization;
 use crate::secret::constant_time_eq;
 
 /// What the client has proved so far.
@@ -23,28 +26,28 @@ pub enum Proof<'a> {
     ApiKey,
 }
 
-/// Decides a CONNECT. `holder` is whom the username names, if it names anybody.
+/// Decides a CONNECT. `member` is whom the username names, if it names anybody.
 pub fn authenticate(
     proof: Proof<'_>,
-    holder: Option<&Holder>,
+    member: Option<Member<'_>>,
     mountpoint: Option<OrganizationId>,
     keys: &Keyring,
     now: Timestamp,
 ) -> Decision<Grant> {
     let found = match proof {
-        Proof::Minted(password) => check_minted(password, holder, keys),
-        Proof::Password { right } => check_password(right, holder),
+        Proof::Minted(password) => check_minted(password, member, keys),
+        Proof::Password { right } => check_password(right, member),
         Proof::ApiKey => Err(DenyReason::UnknownCredential),
     };
-    let (holder, credential) = match found {
+    let (member, credential) = match found {
         Ok(found) => found,
         Err(reason) => return Decision::Deny(reason),
     };
-    match credential.standing(now) {
+    match member.standing(credential, now) {
         Standing::Revoked => Decision::Deny(DenyReason::Revoked),
         Standing::Expired => Decision::Deny(DenyReason::Expired),
         Standing::Live => Decision::Allow(Grant {
-            username: holder.username(),
+            username: member.holder.username(),
             token: credential.token_id(),
             expires_at: credential.expires_at,
             mountpoint,
@@ -53,12 +56,31 @@ pub fn authenticate(
     }
 }
 
+/// Decides whether a presented API key is good: `key` is what is stored under its id.
+///
+/// # Errors
+/// Why it is not.
+pub fn authenticate_key(
+    presented: &PresentedApiKey<'_>,
+    organization: &Organization,
+    key: &ApiKey,
+    keys: &Keyring,
+) -> Result<(), DenyReason> {
+    if !key.is_of(presented, keys) {
+        return Err(DenyReason::WrongPassword);
+    }
+    if !key.is_live(&organization.marks) {
+        return Err(DenyReason::Revoked);
+    }
+    Ok(())
+}
+
 fn check_minted<'a>(
     password: MintedPassword<'_>,
-    holder: Option<&'a Holder>,
+    member: Option<Member<'a>>,
     keys: &Keyring,
-) -> Result<(&'a Holder, &'a Credential), DenyReason> {
-    let credential = holder.and_then(|holder| holder.token(password.id));
+) -> Result<(Member<'a>, &'a Credential), DenyReason> {
+    let credential = member.and_then(|member| member.holder.token(password.id));
     let stored = match credential.map(|credential| &credential.kind) {
         Some(CredentialKind::Token { pepper, digest, .. }) => Some((*pepper, digest)),
         _ => None,
@@ -67,22 +89,22 @@ fn check_minted<'a>(
     let (pepper, digest) = stored.unwrap_or((keys.pepper_id(), &[0; 32]));
     let presented = password.digest(pepper, keys);
     let right = presented.is_some_and(|presented| constant_time_eq(&presented, digest));
-    match (holder, credential) {
+    match (member, credential) {
         (None, _) => Err(DenyReason::UnknownUsername),
         (Some(_), None) => Err(DenyReason::UnknownCredential),
         (Some(_), Some(_)) if !right => Err(DenyReason::WrongPassword),
-        (Some(holder), Some(credential)) => Ok((holder, credential)),
+        (Some(member), Some(credential)) => Ok((member, credential)),
     }
 }
 
 fn check_password(
     right: bool,
-    holder: Option<&Holder>,
-) -> Result<(&Holder, &Credential), DenyReason> {
-    let holder = holder.ok_or(DenyReason::UnknownUsername)?;
-    let (credential, _) = holder.password().ok_or(DenyReason::WrongPassword)?;
+    member: Option<Member<'_>>,
+) -> Result<(Member<'_>, &Credential), DenyReason> {
+    let member = member.ok_or(DenyReason::UnknownUsername)?;
+    let (credential, _) = member.holder.password().ok_or(DenyReason::WrongPassword)?;
     if right {
-        Ok((holder, credential))
+        Ok((member, credential))
     } else {
         Err(DenyReason::WrongPassword)
     }
@@ -97,26 +119,40 @@ fn has_old_pepper(credential: &Credential, keys: &Keyring) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::credential::holder::HolderIdentity;
-    use crate::credential::minted_password::{Minted, mint};
-    use crate::names::claims::Claims;
     use uuid::Uuid;
+
+    use super::*;
+    use crate::credential::api_key::ApiKeyKind;
+    use crate::credential::holder::{Holder, HolderIdentity};
+    use crate::credential::minted_password::{Minted, mint};
+    use crate::engine::member::live_member;
+    use crate::names::claims::Claims;
+    use crate::names::marks::Marks;
+    use crate::org::organization::TokenLife;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
     }
 
+    fn organization() -> Organization {
+        Organization {
+            id: OrganizationId::random(),
+            alias: Uuid::nil(),
+            name: "demo".into(),
+            token_life: TokenLife::default(),
+            allowed_origins: vec![],
+            providers: vec![],
+            created_at: at(0),
+            marks: Marks::default(),
+        }
+    }
+
     fn credential(minted: &Minted, end: i64) -> Credential {
-        let kind = CredentialKind::Token {
-            id: minted.id,
-            pepper: minted.pepper,
-            digest: minted.digest,
-        };
         Credential {
-            kind,
+            kind: CredentialKind::of(minted),
             claims: Claims::default(),
             issued_at: at(0),
+            epoch: Marks::default().epoch,
             expires_at: Some(at(end)),
             revoked_at: None,
         }
@@ -134,64 +170,117 @@ mod tests {
         }
     }
 
-    fn decide(minted: &Minted, holder: Option<&Holder>, keys: &Keyring, now: i64) -> DenyReason {
+    /// What is decided on a minted password; the error is the reason for a refusal.
+    fn decide(
+        minted: &Minted,
+        organization: Option<&Organization>,
+        holder: Option<&Holder>,
+        keys: &Keyring,
+        now: i64,
+    ) -> Result<Grant, DenyReason> {
         let password = MintedPassword::verify(minted.password.expose(), keys).unwrap();
-        match authenticate(Proof::Minted(password), holder, None, keys, at(now)) {
-            Decision::Deny(reason) => reason,
-            other => panic!("expected a refusal, got {other:?}"),
+        let member = Member::of(organization, holder);
+        match authenticate(Proof::Minted(password), member, None, keys, at(now)) {
+            Decision::Allow(grant) => Ok(grant),
+            Decision::Deny(reason) => Err(reason),
+            Decision::Abstain => panic!("nobody else decides on a minted password"),
         }
     }
 
     #[test]
     fn a_live_token_is_allowed_until_the_tick_of_its_expiry() {
-        let keys = Keyring::random();
+        let (keys, demo) = (Keyring::random(), organization());
         let minted = mint(&keys);
         let holder = holder(vec![credential(&minted, 10)]);
-        let password = MintedPassword::verify(minted.password.expose(), &keys).unwrap();
-        let decision = authenticate(Proof::Minted(password), Some(&holder), None, &keys, at(9));
-        let Decision::Allow(grant) = decision else {
-            panic!("{decision:?}")
-        };
+        let decide = |now| decide(&minted, Some(&demo), Some(&holder), &keys, now);
+        let grant = decide(9).unwrap();
         assert_eq!(grant.token, Some(minted.id));
         assert!(!grant.old_pepper);
-        assert_eq!(
-            decide(&minted, Some(&holder), &keys, 10),
-            DenyReason::Expired
-        );
+        assert_eq!(decide(10), Err(DenyReason::Expired));
     }
 
     #[test]
     fn each_refusal_has_its_reason() {
-        let keys = Keyring::random();
+        let (keys, demo) = (Keyring::random(), organization());
         let (minted, other) = (mint(&keys), mint(&keys));
+        let refusal = |holder: Option<&Holder>, now| {
+            decide(&minted, Some(&demo), holder, &keys, now).unwrap_err()
+        };
         let theirs = holder(vec![credential(&other, 10)]);
-        assert_eq!(decide(&minted, None, &keys, 0), DenyReason::UnknownUsername);
-        assert_eq!(
-            decide(&minted, Some(&theirs), &keys, 0),
-            DenyReason::UnknownCredential
-        );
+        assert_eq!(refusal(None, 0), DenyReason::UnknownUsername);
+        assert_eq!(refusal(Some(&theirs), 0), DenyReason::UnknownCredential);
         let mut mixed = credential(&other, 10);
         mixed.kind = CredentialKind::Token {
             id: minted.id,
             pepper: other.pepper,
             digest: other.digest,
         };
-        assert_eq!(
-            decide(&minted, Some(&holder(vec![mixed])), &keys, 0),
-            DenyReason::WrongPassword
-        );
+        let mixed = holder(vec![mixed]);
+        assert_eq!(refusal(Some(&mixed), 0), DenyReason::WrongPassword);
         let mut ours = holder(vec![credential(&minted, 10)]);
+        let gone = decide(&minted, None, Some(&ours), &keys, 0);
+        assert_eq!(gone, Err(DenyReason::UnknownUsername), "no organization");
         ours.revoke(|_| true, at(1));
-        assert_eq!(decide(&minted, Some(&ours), &keys, 2), DenyReason::Revoked);
+        assert_eq!(refusal(Some(&ours), 2), DenyReason::Revoked);
+    }
+
+    #[test]
+    fn what_is_older_than_a_mark_is_revoked_for_every_question() {
+        let keys = Keyring::random();
+        let (minted, later) = (mint(&keys), mint(&keys));
+        let mut demo = organization();
+        demo.marks.revoke_all();
+        let mut holder = holder(vec![credential(&minted, 10)]);
+        let refused = decide(&minted, Some(&demo), Some(&holder), &keys, 1);
+        assert_eq!(refused, Err(DenyReason::Revoked));
+        let live = |holder: &Holder, demo: &Organization| {
+            live_member(Some(demo), Some(holder), at(1)).map(drop)
+        };
+        assert_eq!(live(&holder, &demo), Err(DenyReason::Revoked));
+        let mut newer = credential(&later, 10);
+        newer.epoch = demo.marks.epoch;
+        newer.claims.insert("role", "guest");
+        holder.credentials.push(newer);
+        assert!(decide(&later, Some(&demo), Some(&holder), &keys, 1).is_ok());
+        assert_eq!(live(&holder, &demo), Ok(()));
+        let member = Member::of(Some(&demo), Some(&holder)).unwrap();
+        assert_eq!(member.claims(at(1)).get("role"), Some("guest"));
+
+        demo.marks.revoke_issued_before(at(1));
+        let refused = decide(&later, Some(&demo), Some(&holder), &keys, 1);
+        assert_eq!(refused, Err(DenyReason::Revoked));
+        assert_eq!(live(&holder, &demo), Err(DenyReason::Revoked));
     }
 
     #[test]
     fn a_human_password_does_not_open_a_minted_login() {
-        let keys = Keyring::random();
+        let (keys, demo) = (Keyring::random(), organization());
         let holder = holder(vec![credential(&mint(&keys), 10)]);
         for proof in [Proof::Password { right: true }, Proof::ApiKey] {
-            let decision = authenticate(proof, Some(&holder), None, &keys, at(0));
+            let member = Member::of(Some(&demo), Some(&holder));
+            let decision = authenticate(proof, member, None, &keys, at(0));
             assert!(matches!(decision, Decision::Deny(_)), "{proof:?}");
         }
+    }
+
+    #[test]
+    fn an_api_key_is_good_until_it_or_everything_is_revoked() {
+        let (keys, mut demo) = (Keyring::random(), organization());
+        let create = || {
+            let (id, kind, name) = (demo.id.clone(), ApiKeyKind::Secret, "k".into());
+            ApiKey::create(&keys, id, kind, name, vec![], demo.marks.epoch, at(0))
+        };
+        let ((mut key, text), (other, _)) = (create(), create());
+        let presented = PresentedApiKey::verify(text.expose(), &keys).unwrap();
+        let decide =
+            |demo: &Organization, key: &ApiKey| authenticate_key(&presented, demo, key, &keys);
+        assert_eq!(decide(&demo, &key), Ok(()));
+        assert_eq!(decide(&demo, &other), Err(DenyReason::WrongPassword));
+        demo.marks.revoke_all();
+        assert_eq!(decide(&demo, &key), Err(DenyReason::Revoked));
+        key.epoch = demo.marks.epoch;
+        assert_eq!(decide(&demo, &key), Ok(()));
+        key.revoked_at = Some(at(0));
+        assert_eq!(decide(&demo, &key), Err(DenyReason::Revoked));
     }
 }

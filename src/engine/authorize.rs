@@ -5,9 +5,9 @@ use jiff::Timestamp;
 use crate::acl::decide::{Publish, Ruling, SubscribeRules, Subscription};
 use crate::acl::rule::Acl;
 use crate::acl::template::Subject;
-use crate::credential::holder::{Holder, Standing};
 use crate::engine::decision::{Decision, DenyReason, TopicGrant};
 use crate::engine::isolation::Isolation;
+use crate::engine::member::Member;
 use crate::mqtt::request::{PublishRequest, RequestedFilter, SubscribeRequest};
 use crate::mqtt::topic::{TopicFilter, TopicName};
 use crate::names::claims::Claims;
@@ -16,7 +16,7 @@ use crate::names::claims::Claims;
 #[derive(Debug, Clone, Copy)]
 pub struct Asker<'a> {
     /// Whom the session's username names.
-    pub holder: &'a Holder,
+    pub member: Member<'a>,
     /// The client id of the session.
     pub client_id: &'a str,
     /// The organization's rules.
@@ -27,30 +27,9 @@ pub struct Asker<'a> {
     pub now: Timestamp,
 }
 
-/// Whether the username still has a live credential. Brokers do not say with which one a session
-/// was opened, so the session lives as long as any does; the session of a revoked one is kicked.
-///
-/// # Errors
-/// Why it has none.
-pub fn is_live(holder: &Holder, now: Timestamp) -> Result<(), DenyReason> {
-    if holder.live(now).next().is_some() {
-        return Ok(());
-    }
-    let mut standings = holder
-        .credentials
-        .iter()
-        .map(|credential| credential.standing(now));
-    let any_revoked = standings.any(|standing| standing == Standing::Revoked);
-    Err(if any_revoked {
-        DenyReason::Revoked
-    } else {
-        DenyReason::Expired
-    })
-}
-
-/// Decides a PUBLISH of a live holder.
+/// Decides a PUBLISH of a live member.
 pub fn authorize_publish(asker: Asker<'_>, request: &PublishRequest<'_>) -> Decision<TopicGrant> {
-    let organization = &asker.holder.organization;
+    let organization = &asker.member.holder.organization;
     let Some(topic) = asker.isolation.inner(organization, &request.topic) else {
         return Decision::Deny(DenyReason::NoRule);
     };
@@ -66,16 +45,16 @@ pub fn authorize_publish(asker: Asker<'_>, request: &PublishRequest<'_>) -> Deci
         names,
         dollar,
     };
-    let claims = asker.holder.common_claims(asker.now);
+    let claims = asker.member.claims(asker.now);
     decision(asker.acl.publish(&asker.subject(&claims), publish))
 }
 
-/// Decides every filter of a SUBSCRIBE of a live holder, in order.
+/// Decides every filter of a SUBSCRIBE of a live member, in order.
 pub fn authorize_subscribe(
     asker: Asker<'_>,
     request: &SubscribeRequest<'_>,
 ) -> Vec<Decision<TopicGrant>> {
-    let claims = asker.holder.common_claims(asker.now);
+    let claims = asker.member.claims(asker.now);
     let dollar = asker.isolation.dollar(request.names);
     let rules = asker
         .acl
@@ -98,7 +77,7 @@ impl Asker<'_> {
         // The prefix stands inside of `$share/<group>/`, and what stands behind it is no second one.
         let Some(inner) = self
             .isolation
-            .inner(&self.holder.organization, asked.as_str())
+            .inner(&self.member.holder.organization, asked.as_str())
         else {
             return Decision::Deny(DenyReason::NoRule);
         };
@@ -113,8 +92,8 @@ impl Asker<'_> {
 
     fn subject<'c>(&'c self, claims: &'c Claims) -> Subject<'c> {
         Subject {
-            local_name: self.holder.name.as_str(),
-            organization: &self.holder.organization,
+            local_name: self.member.holder.name.as_str(),
+            organization: &self.member.holder.organization,
             client_id: self.client_id,
             claims,
         }

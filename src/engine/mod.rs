@@ -4,3 +4,4 @@ pub mod authenticate;
 pub mod authorize;
 pub mod decision;
 pub mod isolation;
+pub mod member;

@@ -141,6 +141,19 @@ impl Answer {
         }
     }
 
+    /// Whether it lets anything happen: a CONNECT, a PUBLISH, any filter of a SUBSCRIBE.
+    pub fn allows(&self) -> bool {
+        match self {
+            Answer::Connect(decision) => label(decision) == OutcomeLabel::Allow,
+            Answer::Session(decision) => label(decision) == OutcomeLabel::Allow,
+            Answer::Publish(decision) => label(decision) == OutcomeLabel::Allow,
+            Answer::Subscribe(decisions) => decisions
+                .iter()
+                .any(|decision| label(decision) == OutcomeLabel::Allow),
+            Answer::Event => false,
+        }
+    }
+
     /// The first reason for a refusal in it.
     pub fn deny_reason(&self) -> Option<DenyReason> {
         match self {

@@ -6,6 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 
 use crate::app::api_keys::KeyError;
+use crate::app::revoke::RevokeError;
 use crate::app::tokens::ExchangeError;
 use crate::http::wire::ErrorBody;
 use crate::identity::jwt::TokenError;
@@ -51,6 +52,15 @@ impl ApiError {
         Self::new(400, "invalid_request", text)
     }
 
+    /// The same for a request that cannot be understood, with what would be.
+    pub fn with_hint(self, hint: &str) -> Self {
+        if self.status != 400 {
+            return self;
+        }
+        let text = format!("{}; {hint}", self.text);
+        Self { text, ..self }
+    }
+
     fn unavailable(error: &dyn std::error::Error) -> Self {
         let text = "The service cannot answer right now; try again in a moment";
         let operator_text = Some(error.to_string());
@@ -83,6 +93,19 @@ impl ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         Self::unavailable(&error)
+    }
+}
+
+impl From<RevokeError> for ApiError {
+    fn from(error: RevokeError) -> Self {
+        match &error {
+            RevokeError::InFuture(_) => Self::invalid_request(&format!("issued_before: {error}")),
+            RevokeError::Unconfirmed(_) => Self {
+                operator_text: Some(error.to_string()),
+                ..Self::new(503, "not_confirmed", &error.to_string())
+            },
+            RevokeError::Store(_) => Self::unavailable(&error),
+        }
     }
 }
 

@@ -29,9 +29,11 @@ struct Target<'a> {
     hook: &'a str,
 }
 
-/// What goes into the metrics beside the reply.
+/// The reply, and what goes into the metrics beside it.
 struct Outcome {
     reply: Reply,
+    /// Whether the reply lets anything happen.
+    allows: bool,
     question: QuestionLabel,
     label: OutcomeLabel,
 }
@@ -56,6 +58,14 @@ pub async fn answer(
             Outcome::refused(dialect, Refusal::Panicked)
         }
         Err(_) => Outcome::refused(dialect, Refusal::Unavailable),
+    };
+    let outcome = if outcome.allows && !edge.app.may_answer(watch) {
+        Outcome {
+            question: outcome.question,
+            ..Outcome::refused(dialect, Refusal::Unavailable)
+        }
+    } else {
+        outcome
     };
     let metrics = edge.app.metrics();
     metrics.hook(
@@ -120,6 +130,7 @@ async fn decide(broker: &BrokerConnection, raw: &RawRequest<'_>, edge: &Edge) ->
             let reply = broker.dialect.encode(&question, &answer);
             Outcome {
                 reply,
+                allows: answer.allows(),
                 question: label,
                 label: answer.label(),
             }
@@ -198,6 +209,7 @@ impl Outcome {
     fn refused(dialect: DialectName, refusal: Refusal) -> Self {
         Self {
             reply: dialect.refuse(refusal),
+            allows: false,
             question: QuestionLabel::Unreadable,
             label: refusal.label(),
         }

@@ -1,14 +1,22 @@
 //! Calls over the local socket, whose file mode is all the permission they need.
 
+use std::fmt::Display;
+use std::str::FromStr;
+
 use actix_web::{HttpResponse, web};
 
-use crate::app::revoke::Selector;
+use crate::app::revoke::selector::Selector;
 use crate::http::Edge;
 use crate::http::error::ApiError;
 use crate::http::tokens::read_json;
-use crate::http::wire::{RevokeBody, RevokeReply};
+use crate::http::wire::{InspectBody, InspectReply, RevokeBody, RevokeReply};
 
-/// Revokes a token or every credential of a username.
+/// What a revoke may say, for whoever said something else.
+const POSSIBLE: &str = "say what to revoke in one of these ways: `target` (a token id, a username, \
+                        `key:<id of an API key>` or an organization `org_...`); `subject`, \
+                        `provider` and `organization`; `issued_before` and `organization`";
+
+/// Revokes what the body says.
 pub async fn revoke(body: web::Payload, edge: web::Data<Edge>) -> HttpResponse {
     match try_revoke(body, &edge).await {
         Ok(reply) => HttpResponse::Ok().json(reply),
@@ -17,17 +25,62 @@ pub async fn revoke(body: web::Payload, edge: web::Data<Edge>) -> HttpResponse {
 }
 
 async fn try_revoke(body: web::Payload, edge: &Edge) -> Result<RevokeReply, ApiError> {
-    let body: RevokeBody = read_json(body, edge.settings().api_body_limit).await?;
-    let selector: Selector = body
-        .target
-        .parse()
-        .map_err(|error| ApiError::invalid_request(&format!("target: {error}")))?;
+    let body = read_json::<RevokeBody>(body, edge.settings().api_body_limit).await;
+    let selector = selector(body.map_err(|error| error.with_hint(POSSIBLE))?)?;
+    let noun = selector.noun();
     match edge.app.revoke(selector).await? {
         Some(revoked) => Ok(revoked.into()),
-        None => Err(ApiError::new(
-            404,
-            "not_found",
-            "there is no such token or username",
-        )),
+        None => Err(no_such(noun)),
     }
+}
+
+/// Shows what the store holds of something, and what this node would decide.
+pub async fn inspect(body: web::Payload, edge: web::Data<Edge>) -> HttpResponse {
+    match try_inspect(body, &edge).await {
+        Ok(reply) => HttpResponse::Ok().json(reply),
+        Err(error) => error.response(),
+    }
+}
+
+async fn try_inspect(body: web::Payload, edge: &Edge) -> Result<InspectReply, ApiError> {
+    let body = read_json::<InspectBody>(body, edge.settings().api_body_limit).await?;
+    let selector: Selector = parsed("target", &body.target)?;
+    match edge.app.inspect(&selector).await? {
+        Some(inspection) => Ok(InspectReply::new(inspection, edge.app.now())),
+        None => Err(no_such(selector.noun())),
+    }
+}
+
+fn no_such(noun: &str) -> ApiError {
+    ApiError::new(404, "not_found", &format!("there is no such {noun}"))
+}
+
+fn selector(body: RevokeBody) -> Result<Selector, ApiError> {
+    let RevokeBody {
+        target,
+        subject,
+        provider,
+        organization,
+        issued_before,
+    } = body;
+    Ok(
+        match (target, subject, provider, organization, issued_before) {
+            (Some(target), None, None, None, None) => parsed("target", &target)?,
+            (None, Some(subject), Some(provider), Some(organization), None) => Selector::Subject {
+                organization: parsed("organization", &organization)?,
+                provider,
+                subject,
+            },
+            (None, None, None, Some(organization), Some(time)) => Selector::IssuedBefore {
+                organization: parsed("organization", &organization)?,
+                time: parsed("issued_before", &time)?,
+            },
+            _ => return Err(ApiError::invalid_request(POSSIBLE)),
+        },
+    )
+}
+
+fn parsed<T: FromStr<Err: Display>>(name: &str, text: &str) -> Result<T, ApiError> {
+    text.parse()
+        .map_err(|error| ApiError::invalid_request(&format!("{name}: {error}")))
 }

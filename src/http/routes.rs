@@ -55,7 +55,7 @@ pub const PUBLIC: [Row; 4] = [
 ];
 
 /// The routes of the local socket.
-pub const LOCAL: [Row; 3] = [
+pub const LOCAL: [Row; 4] = [
     row("GET", "/health/ready", Access::LocalSocket, || {
         web::get().to(health::ready_in_detail)
     }),
@@ -64,6 +64,9 @@ pub const LOCAL: [Row; 3] = [
     }),
     row("POST", "/revoke", Access::LocalSocket, || {
         web::post().to(local::revoke)
+    }),
+    row("POST", "/inspect", Access::LocalSocket, || {
+        web::post().to(local::inspect)
     }),
 ];
 

@@ -114,7 +114,9 @@ pub async fn read_json<T: serde::de::DeserializeOwned>(
     };
     serde_json::from_slice(&body).map_err(|error| {
         let text = match error.classify() {
-            serde_json::error::Category::Data => "a field of the body has the wrong type",
+            serde_json::error::Category::Data => {
+                "a field of the body is unknown, doubled or of the wrong type"
+            }
             _ => "the body is not JSON",
         };
         let place = format!("{text} (line {}, column {})", error.line(), error.column());

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::app::inspect::{Inspected, Inspection};
 use crate::app::revoke::Revoked;
+use crate::app::revoke::target::Target;
 use crate::app::tokens::MintedToken;
 use crate::secret::Secret;
 use crate::store::port::{SharedStatus, Status};
@@ -96,28 +98,180 @@ impl<'a> ExchangeReply<'a> {
     }
 }
 
-/// The body of `POST /revoke` on the local socket.
-#[derive(Debug, Serialize, Deserialize)]
+/// The body of `POST /revoke` on the local socket. It says what to revoke in exactly one way:
+/// `target`, or `subject` with `provider` and `organization`, or `issued_before` with `organization`.
+#[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RevokeBody {
-    /// A token id or a username.
-    pub target: String,
+    /// A token id, a username, `key:<id of an API key>` or an organization.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// What a provider calls somebody (`sub`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// That provider's name or id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// The organization's id or UUID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub organization: Option<String>,
+    /// What was issued before this time is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issued_before: Option<String>,
 }
 
 /// The reply to a revoke.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct RevokeReply {
-    /// Whose credentials they were.
-    pub username: String,
-    /// How many were live until now.
-    pub revoked: usize,
+    /// The token, if it was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// Whose credentials they were, if they were of one user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// The id of the API key, if it was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Whose API key it was, or whose everything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub organization: Option<String>,
+    /// Of that everything, what was issued before this time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issued_before: Option<String>,
+    /// How many were live until now; none where nobody counted.
+    pub revoked: Option<usize>,
+    /// Who knows of it.
+    pub nodes: RevokeNodes,
+    /// The replicas that have it, where the settings ask for some.
+    pub replicas: Option<usize>,
+}
+
+/// The nodes that may have served what was revoked.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct RevokeNodes {
+    /// All of them.
+    pub total: usize,
+    /// Those that said that they no longer do. The others cannot, having been silent for too long.
+    pub confirmed: usize,
 }
 
 impl From<Revoked> for RevokeReply {
     fn from(revoked: Revoked) -> Self {
-        Self {
-            username: revoked.username.to_string(),
+        let confirmation = revoked.confirmation;
+        let mut reply = Self {
             revoked: revoked.credentials,
+            nodes: RevokeNodes {
+                total: confirmation.nodes,
+                confirmed: confirmation.confirmed,
+            },
+            replicas: confirmation.replicas,
+            ..Self::default()
+        };
+        match revoked.target {
+            Target::Token { id, username } => {
+                reply.token = Some(id.to_string());
+                reply.username = Some(username.to_string());
+            }
+            Target::Username(username) | Target::Subject { username, .. } => {
+                reply.username = Some(username.to_string());
+            }
+            Target::ApiKey { id, organization } => {
+                reply.key = Some(id.to_string());
+                reply.organization = Some(organization.to_string());
+            }
+            Target::Organization(organization) => {
+                reply.organization = Some(organization.to_string());
+            }
+            Target::IssuedBefore { organization, time } => {
+                reply.organization = Some(organization.to_string());
+                reply.issued_before = Some(whole_seconds(time));
+            }
+        }
+        reply
+    }
+}
+
+/// The body of `POST /inspect` on the local socket.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InspectBody {
+    /// A token id, a username, `key:<id of an API key>` or an organization.
+    pub target: String,
+}
+
+/// What the store holds of something, and what this node would decide.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct InspectReply {
+    /// Each credential that was asked about.
+    pub verdicts: Vec<VerdictReply>,
+    /// The records that belong to it.
+    pub records: Vec<InspectedReply>,
+}
+
+/// What would become of a credential now, if its password were right.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct VerdictReply {
+    /// Which one.
+    pub credential: String,
+    /// Whether it would be let in.
+    pub allow: bool,
+    /// Why.
+    pub reason: String,
+    /// When that changes by itself.
+    pub until: Option<String>,
+}
+
+/// A record and where it lies.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct InspectedReply {
+    /// What it is called here.
+    pub key: String,
+    /// What the store calls it; null: there is none.
+    pub name: Option<String>,
+    /// When the store drops it by itself.
+    pub expires_at: Option<String>,
+    /// How long until then.
+    pub ttl_seconds: Option<i64>,
+    /// The part of a shared store that it lies in.
+    pub shard: Option<usize>,
+    /// Up to where this node has read that part's change log.
+    pub log_position: Option<String>,
+    /// Whether `record` is from this node's cache.
+    pub cached: bool,
+    /// What this node knows, without hashes and encrypted secrets.
+    pub record: Option<serde_json::Value>,
+}
+
+impl InspectReply {
+    /// As seen at `now`.
+    pub fn new(inspection: Inspection, now: jiff::Timestamp) -> Self {
+        let verdicts = inspection.verdicts.into_iter().map(|verdict| VerdictReply {
+            credential: verdict.credential,
+            allow: verdict.allow,
+            reason: verdict.reason,
+            until: verdict.until.map(whole_seconds),
+        });
+        let records = inspection.records.into_iter();
+        Self {
+            verdicts: verdicts.collect(),
+            records: records.map(|one| InspectedReply::new(one, now)).collect(),
+        }
+    }
+}
+
+impl InspectedReply {
+    fn new(inspected: Inspected, now: jiff::Timestamp) -> Self {
+        let place = inspected.place;
+        let end = place.as_ref().and_then(|place| place.expires_at);
+        Self {
+            key: inspected.key.to_string(),
+            name: place.as_ref().map(|place| place.name.clone()),
+            expires_at: end.map(whole_seconds),
+            ttl_seconds: end.map(|end| end.as_second() - now.as_second()),
+            shard: place.as_ref().and_then(|place| place.shard),
+            log_position: place.and_then(|place| place.log_position),
+            cached: inspected.cached,
+            record: inspected.record.map(|record| record.redacted()),
         }
     }
 }

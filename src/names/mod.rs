@@ -1,4 +1,5 @@
-//! The names that records and wires carry: organization ids, usernames, token and key ids, claims.
+//! The names that records and wires carry: organization ids, usernames, token and key ids, claims,
+//! and the marks that end what was issued.
 //!
 //! A value of one of these types has been checked; code that holds one need not look again.
 
@@ -31,6 +32,7 @@ macro_rules! text_name {
 pub mod base62;
 pub mod claims;
 pub mod key_id;
+pub mod marks;
 pub mod organization_id;
 pub mod origin;
 pub mod token_id;

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::names::marks::Marks;
 use crate::names::organization_id::OrganizationId;
 use crate::names::origin::Origin;
 use crate::names::username::SERVICE_NAME;
@@ -39,6 +40,9 @@ pub struct Organization {
     /// When it was made.
     #[serde(with = "jiff::fmt::serde::timestamp::second::required")]
     pub created_at: Timestamp,
+    /// What of its credentials and API keys is over.
+    #[serde(flatten)]
+    pub marks: Marks,
 }
 
 /// How long minted tokens live, in seconds.
@@ -144,6 +148,15 @@ impl Organization {
             .find(|provider| provider.enabled && provider.issuer == issuer)
     }
 
+    /// The provider of this name or id, enabled or not.
+    pub fn provider_named(&self, name: &str) -> Option<&Provider> {
+        let named = self.providers.iter().find(|provider| provider.name == name);
+        named.or_else(|| {
+            let id = Uuid::try_parse(name).ok()?;
+            self.providers.iter().find(|provider| provider.id == id)
+        })
+    }
+
     /// Whether pages of this origin may exchange tokens.
     pub fn allows_origin(&self, origin: &Origin) -> bool {
         self.allowed_origins.contains(origin)
@@ -174,7 +187,46 @@ mod tests {
             allowed_origins: vec![],
             providers: vec![],
             created_at: Timestamp::UNIX_EPOCH,
+            marks: Marks::default(),
         }
+    }
+
+    #[test]
+    fn an_older_record_has_no_marks_and_marks_read_back() {
+        let mut organization = organization();
+        let text = serde_json::to_string(&organization).unwrap();
+        assert!(!text.contains("epoch") && !text.contains("marks"), "{text}");
+        let read = |text: &str| serde_json::from_str::<Organization>(text).unwrap();
+        assert_eq!(read(&text), organization);
+        organization.marks.revoke_all();
+        let mark = Timestamp::from_second(7).unwrap();
+        organization.marks.revoke_issued_before(mark);
+        let text = serde_json::to_string(&organization).unwrap();
+        assert!(
+            text.ends_with(r#""epoch":1,"not_issued_before":7}"#),
+            "{text}"
+        );
+        assert_eq!(read(&text), organization);
+    }
+
+    #[test]
+    fn a_provider_is_named_by_its_name_before_its_id() {
+        let keys = Keyring::random();
+        let mut organization = organization();
+        let mut one = supabase(&keys, "one", "https://a.example", "a_");
+        one.enabled = false;
+        let id = one.id.to_string();
+        organization.add_provider(one).unwrap();
+        let name = |organization: &Organization, text: &str| {
+            let found = organization.provider_named(text);
+            found.map(|provider| provider.name.clone())
+        };
+        assert_eq!(name(&organization, "one").as_deref(), Some("one"));
+        assert_eq!(name(&organization, &id).as_deref(), Some("one"));
+        assert_eq!(name(&organization, "supabase"), None);
+        let confusing = supabase(&keys, &id, "https://b.example", "b_");
+        organization.add_provider(confusing).unwrap();
+        assert_eq!(name(&organization, &id), Some(id));
     }
 
     #[test]

@@ -253,8 +253,17 @@ impl Store for Cached {
         self.parts.freshness.may_answer(asked)
     }
 
-    async fn confirm(&self, key: &RecordKey) -> Result<Confirmation, StoreError> {
-        self.parts.inner.confirm(key).await
+    async fn confirm(
+        &self,
+        key: &RecordKey,
+        state: Option<Revision>,
+    ) -> Result<Confirmation, StoreError> {
+        let confirmed = self.parts.inner.confirm(key, state).await;
+        if matches!(confirmed, Err(StoreError::Conflict)) {
+            // What is known here is what the store does not have.
+            self.parts.freshness.invalidate(key);
+        }
+        confirmed
     }
 
     async fn place(&self, key: &RecordKey) -> Result<Option<Place>, StoreError> {

@@ -23,6 +23,7 @@ use crate::credential::api_key::{ApiKey, ApiKeyKind};
 use crate::credential::holder::{Holder, HolderIdentity};
 use crate::keyring::Keyring;
 use crate::names::key_id::ApiKeyId;
+use crate::names::marks::Epoch;
 use crate::names::organization_id::OrganizationId;
 use crate::names::token_id::TokenId;
 use crate::org::organization::Organization;
@@ -31,6 +32,8 @@ use crate::store::record::{Alias, Kept, KnownOrigin, Policy, Record, RecordKey, 
 
 /// The longest that one case may take.
 const DEADLINE: Duration = Duration::from_secs(60);
+/// A life that is short and still longer than a busy machine takes for two writes, in seconds.
+const SHORT: i64 = 3;
 /// How often a condition that takes its time is looked at.
 const POLL: Duration = Duration::from_millis(5);
 
@@ -120,6 +123,7 @@ async fn every_type_of_record_reads_back(subject: &Subject) {
         ApiKeyKind::Secret,
         "server".into(),
         ApiKeyKind::Secret.default_scopes(),
+        Epoch::default(),
         second(0),
     );
     let holder = holder("alice", Some(later(subject, 3_600)));
@@ -297,13 +301,16 @@ async fn an_update_that_keeps_or_fails_writes_nothing(subject: &Subject) {
     let store = &*subject.store;
     let key = Uuid::new_v4();
     let keep = |_: Option<&Alias>| Ok::<_, StoreError>(Change::Keep);
-    assert!(matches!(port::update(store, &key, keep).await, Ok(false)));
+    let kept = port::update(store, &key, keep).await.expect("an update");
+    assert_eq!((kept.written, kept.revision), (false, None));
     assert_eq!(read::<Alias>(store, &key).await, None);
 
     let record = alias();
     reads_back(store, &key, record.clone()).await;
     let before = get(store, &Alias::key(&key)).await;
-    assert!(matches!(port::update(store, &key, keep).await, Ok(false)));
+    let kept = port::update(store, &key, keep).await.expect("an update");
+    let revision = before.as_ref().map(|found| found.revision);
+    assert_eq!((kept.written, kept.revision), (false, revision));
     let fail = |_: Option<&Alias>| Err::<Change<Alias>, _>(StoreError::Overloaded);
     let failed = port::update(store, &key, fail).await;
     assert!(matches!(failed, Err(StoreError::Overloaded)), "{failed:?}");
@@ -364,7 +371,7 @@ async fn no_concurrent_update_is_lost(subject: &Subject) {
 async fn what_has_expired_goes_and_nothing_else(subject: &Subject) {
     let store = &*subject.store;
     let (short, long, for_ever) = (
-        holder("short", Some(later(subject, 1))),
+        holder("short", Some(later(subject, SHORT))),
         holder("long", Some(later(subject, 3_600))),
         holder("for_ever", None),
     );
@@ -374,7 +381,7 @@ async fn what_has_expired_goes_and_nothing_else(subject: &Subject) {
         first_life.get_or_insert(created.expect("a first creation succeeds"));
     }
     // Its end was moved before it came.
-    let mut renewed = holder("renewed", Some(later(subject, 1)));
+    let mut renewed = holder("renewed", Some(later(subject, SHORT)));
     let created = port::create(store, &renewed.username(), renewed.clone()).await;
     renewed.credentials[0].expires_at = Some(later(subject, 3_600));
     let key = Holder::key(&renewed.username());
@@ -386,7 +393,7 @@ async fn what_has_expired_goes_and_nothing_else(subject: &Subject) {
     )
     .await;
 
-    subject.clock.advance(1);
+    subject.clock.advance(SHORT);
     let key = Holder::key(&short.username());
     loop {
         // A store may do its sweeping along with writes.
@@ -446,8 +453,8 @@ async fn count(store: &dyn Store, key: &OrganizationId) -> Result<u32, StoreErro
         next.token_life.default_seconds += 1;
         Ok::<_, StoreError>(Change::Set(next))
     };
-    let written = port::update(store, key, change).await?;
-    assert!(written, "a new state was given");
+    let updated = port::update(store, key, change).await?;
+    assert!(updated.written, "a new state was given");
     Ok(before)
 }
 

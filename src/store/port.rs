@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use tokio::try_join;
 
 use crate::clock::Stopwatch;
 use crate::store::generations::Generation;
@@ -49,6 +50,15 @@ pub struct Confirmation {
     pub confirmed: usize,
     /// The replicas that have the change, where the settings ask for some.
     pub replicas: Option<usize>,
+}
+
+/// What became of a record that was looked at in order to change it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Updated {
+    /// Whether it was changed.
+    pub written: bool,
+    /// Its state now; `None`: there is no such record.
+    pub revision: Option<Revision>,
 }
 
 /// Where a record lies, for an operator who looks for it.
@@ -209,12 +219,17 @@ pub trait Store: Send + Sync + 'static {
         true
     }
 
-    /// Waits until no node serves a state of the record that is older than the last change that
-    /// has returned. Calling it again does no harm.
+    /// Waits until no node serves a state of the record that is older than this one. Calling it
+    /// again does no harm.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`]: nobody can say. The change stands; call again.
-    async fn confirm(&self, _key: &RecordKey) -> Result<Confirmation, StoreError> {
+    /// [`StoreError::Conflict`]: the record is in another state by now. It was changed again, or a
+    /// server took over that has not got the change. [`StoreError::Unavailable`]: nobody can say.
+    async fn confirm(
+        &self,
+        _key: &RecordKey,
+        _state: Option<Revision>,
+    ) -> Result<Confirmation, StoreError> {
         Ok(Confirmation {
             nodes: 1,
             confirmed: 1,
@@ -241,9 +256,7 @@ pub trait Inventory: Store {
 
 /// Reads a typed record. A hit in a cache waits for nothing.
 pub async fn read<T: Kept>(store: &dyn Store, key: &T::Key) -> Result<Option<Arc<T>>, StoreError> {
-    Ok(find::<T>(store, &T::key(key))
-        .await?
-        .map(|(record, _)| record))
+    find_any(store, &T::key(key)).await
 }
 
 /// Creates a record.
@@ -255,18 +268,16 @@ pub async fn create<T: Kept>(
     key: &T::Key,
     record: T,
 ) -> Result<Revision, StoreError> {
-    let record = Some(record.into_record());
-    store
-        .put(Write {
-            key: T::key(key),
-            expected: None,
-            record,
-        })
-        .await
+    let write = Write {
+        key: T::key(key),
+        expected: None,
+        record: Some(record.into_record()),
+    };
+    store.put(write).await
 }
 
 /// Changes a record by `change`, which sees the current state and may be called again when another
-/// change came first. Returns whether anything was written.
+/// change came first.
 ///
 /// # Errors
 /// What `change` returns, or the store's error.
@@ -274,24 +285,29 @@ pub async fn update<T: Kept, E: From<StoreError>>(
     store: &dyn Store,
     key: &T::Key,
     mut change: impl FnMut(Option<&T>) -> Result<Change<T>, E>,
-) -> Result<bool, E> {
+) -> Result<Updated, E> {
     let key = T::key(key);
     for _ in 0..MAX_TRIES {
         let found = find::<T>(store, &key).await?;
         let (current, expected) = found.unzip();
         let Change::Set(record) = change(current.as_deref())? else {
-            return Ok(false);
+            return Ok(Updated {
+                written: false,
+                revision: expected,
+            });
         };
-        let record = Some(record.into_record());
-        match store
-            .put(Write {
-                key: key.clone(),
-                expected,
-                record,
-            })
-            .await
-        {
-            Ok(_) => return Ok(true),
+        let write = Write {
+            key: key.clone(),
+            expected,
+            record: Some(record.into_record()),
+        };
+        match store.put(write).await {
+            Ok(revision) => {
+                return Ok(Updated {
+                    written: true,
+                    revision: Some(revision),
+                });
+            }
             Err(StoreError::Conflict) => {}
             Err(error) => return Err(error.into()),
         }
@@ -299,8 +315,21 @@ pub async fn update<T: Kept, E: From<StoreError>>(
     Err(StoreError::Conflict.into())
 }
 
-/// Reads two records as they stand at one moment: what was read first is read again when it has
-/// changed until the second was there.
+/// Reads a typed record anew where it may be newer than what is cached ([`Store::reread`]).
+///
+/// # Errors
+/// The store's.
+pub async fn reread<T: Kept>(
+    store: &dyn Store,
+    key: &T::Key,
+) -> Result<Option<Arc<T>>, StoreError> {
+    let key = T::key(key);
+    let found = store.reread(&key).await?;
+    Ok(typed::<T>(&key, found)?.map(|(record, _)| record))
+}
+
+/// Reads two records at once, as they stand at one moment: what has changed until both are there
+/// is read again.
 ///
 /// # Errors
 /// The store's; also when they change faster than they can be read.
@@ -309,16 +338,59 @@ pub async fn read_both<A: Kept, B: Kept>(
     a: &A::Key,
     b: &B::Key,
 ) -> Result<(Option<Arc<A>>, Option<Arc<B>>), StoreError> {
+    let keys = [A::key(a), B::key(b)];
+    let [a, b] = &keys;
+    let read = || async move { try_join!(find_any::<A>(store, a), find_any::<B>(store, b)) };
+    at_one_moment(store, &keys, read).await
+}
+
+/// [`read_both`] for three records.
+///
+/// # Errors
+/// As there.
+pub async fn read_three<A: Kept, B: Kept, C: Kept>(
+    store: &dyn Store,
+    a: &A::Key,
+    b: &B::Key,
+    c: &C::Key,
+) -> Result<(Option<Arc<A>>, Option<Arc<B>>, Option<Arc<C>>), StoreError> {
+    let keys = [A::key(a), B::key(b), C::key(c)];
+    let [a, b, c] = &keys;
+    let read = || async move {
+        try_join!(
+            find_any::<A>(store, a),
+            find_any::<B>(store, b),
+            find_any::<C>(store, c)
+        )
+    };
+    at_one_moment(store, &keys, read).await
+}
+
+/// Repeats `read` until none of `keys` has changed while it was at work.
+async fn at_one_moment<T, F, const N: usize>(
+    store: &dyn Store,
+    keys: &[RecordKey; N],
+    read: impl Fn() -> F,
+) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
     for _ in 0..MAX_TRIES {
-        let noted = [store.note(&A::key(a)), store.note(&B::key(b))];
-        let both = tokio::try_join!(read::<A>(store, a), read::<B>(store, b))?;
-        if noted.iter().all(|noted| store.is_current(*noted)) {
-            return Ok(both);
+        let noted = keys.each_ref().map(|key| store.note(key));
+        let found = read().await?;
+        if noted.into_iter().all(|noted| store.is_current(noted)) {
+            return Ok(found);
         }
     }
-    Err(StoreError::Unavailable(
-        "the records change faster than they can be read".into(),
-    ))
+    let problem = "the records change faster than they can be read";
+    Err(StoreError::Unavailable(problem.into()))
+}
+
+async fn find_any<T: Kept>(
+    store: &dyn Store,
+    key: &RecordKey,
+) -> Result<Option<Arc<T>>, StoreError> {
+    Ok(find::<T>(store, key).await?.map(|(record, _)| record))
 }
 
 async fn find<T: Kept>(
@@ -329,125 +401,22 @@ async fn find<T: Kept>(
         Some(known) => known,
         None => store.get(key).await?,
     };
+    typed(key, found)
+}
+
+fn typed<T: Kept>(
+    key: &RecordKey,
+    found: Option<Found>,
+) -> Result<Option<(Arc<T>, Revision)>, StoreError> {
     let Some(Found { record, revision }) = found else {
         return Ok(None);
     };
-    match T::from_record(record) {
-        Some(record) => Ok(Some((record, revision))),
-        None => {
-            let error = BadRecord::Unreadable("it is of another type".into());
-            Err(StoreError::Bad {
-                key: key.clone(),
-                error,
-            })
-        }
-    }
+    let record = T::from_record(record).ok_or_else(|| StoreError::Bad {
+        key: key.clone(),
+        error: BadRecord::Unreadable("it is of another type".into()),
+    })?;
+    Ok(Some((record, revision)))
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-
-    use uuid::Uuid;
-
-    use super::*;
-    use crate::names::organization_id::OrganizationId;
-    use crate::store::record::{Alias, KnownOrigin};
-
-    /// A store whose every change comes second.
-    struct Contended {
-        peeked: Option<Option<Found>>,
-        got: Option<Found>,
-        gets: AtomicUsize,
-        puts: AtomicUsize,
-    }
-
-    impl Contended {
-        fn holding(record: Option<Record>) -> Self {
-            let revision = Revision(1);
-            Self {
-                peeked: None,
-                got: record.map(|record| Found { record, revision }),
-                gets: AtomicUsize::new(0),
-                puts: AtomicUsize::new(0),
-            }
-        }
-    }
-
-    #[async_trait]
-    impl Store for Contended {
-        fn peek(&self, _: &RecordKey) -> Option<Option<Found>> {
-            self.peeked.clone()
-        }
-
-        async fn get(&self, _: &RecordKey) -> Result<Option<Found>, StoreError> {
-            self.gets.fetch_add(1, SeqCst);
-            Ok(self.got.clone())
-        }
-
-        async fn put(&self, _: Write) -> Result<Revision, StoreError> {
-            self.puts.fetch_add(1, SeqCst);
-            Err(StoreError::Conflict)
-        }
-
-        async fn ready(&self) -> Result<(), StoreError> {
-            Ok(())
-        }
-
-        async fn place(&self, _: &RecordKey) -> Result<Option<Place>, StoreError> {
-            Ok(None)
-        }
-
-        fn status(&self) -> Status {
-            Status {
-                kind: "contended",
-                shared: None,
-            }
-        }
-    }
-
-    fn alias() -> Alias {
-        Alias {
-            organization: OrganizationId::random(),
-        }
-    }
-
-    #[tokio::test]
-    async fn an_update_that_always_comes_second_ends_in_a_conflict() {
-        let store = Contended::holding(Some(alias().into_record()));
-        let set = |_: Option<&Alias>| Ok::<_, StoreError>(Change::Set(alias()));
-        let outcome = update(&store, &Uuid::nil(), set).await;
-        assert!(matches!(outcome, Err(StoreError::Conflict)), "{outcome:?}");
-        assert_eq!(store.puts.load(SeqCst), MAX_TRIES);
-    }
-
-    #[tokio::test]
-    async fn what_is_known_at_a_glance_is_not_read() {
-        let record = alias();
-        for known in [Some(record.clone()), None] {
-            let mut store = Contended::holding(Some(alias().into_record()));
-            let found = known.clone().map(|known| Found {
-                record: known.into_record(),
-                revision: Revision(1),
-            });
-            store.peeked = Some(found);
-            let read = read::<Alias>(&store, &Uuid::nil()).await.unwrap();
-            assert_eq!(read.as_deref(), known.as_ref());
-            assert_eq!(store.gets.load(SeqCst), 0);
-        }
-    }
-
-    #[tokio::test]
-    async fn a_record_of_another_type_is_bad() {
-        let store = Contended::holding(Some(KnownOrigin {}.into_record()));
-        let read = read::<Alias>(&store, &Uuid::nil()).await;
-        assert!(matches!(read, Err(StoreError::Bad { .. })), "{read:?}");
-        let set = |_: Option<&Alias>| Ok::<_, StoreError>(Change::Set(alias()));
-        let outcome = update(&store, &Uuid::nil(), set).await;
-        assert!(
-            matches!(outcome, Err(StoreError::Bad { .. })),
-            "{outcome:?}"
-        );
-        assert_eq!(store.puts.load(SeqCst), 0);
-    }
-}
+mod tests;

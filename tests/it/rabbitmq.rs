@@ -161,7 +161,7 @@ async fn a_revoked_login_is_refused(world: &World, port: u16, alice: &Login) {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(revoked.credentials, 1);
+    assert_eq!(revoked.credentials, Some(1));
     assert_eq!(connect(port, "alice-again", alice).await, REFUSED);
 }
 

@@ -224,7 +224,7 @@ async fn revoking_touches_one_organization_only() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(revoked.credentials, 1);
+    assert_eq!(revoked.credentials, Some(1));
     let (our_id, their_id) = (
         format!("{}-c", tenants.world.organization),
         format!("{}-c", tenants.other),

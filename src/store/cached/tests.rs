@@ -1,5 +1,6 @@
 //! The cache keeps the promises of a store, and serves nothing that is over.
 
+mod several;
 mod slow;
 
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};

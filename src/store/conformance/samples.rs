@@ -10,6 +10,7 @@ use crate::credential::human_password::HumanPassword;
 use crate::keyring::Keyring;
 use crate::names::claims::Claims;
 use crate::names::key_id::RingKeyId;
+use crate::names::marks::{Epoch, Marks};
 use crate::names::organization_id::OrganizationId;
 use crate::names::origin::Origin;
 use crate::names::token_id::TokenId;
@@ -68,6 +69,7 @@ pub fn counter(id: OrganizationId) -> Organization {
         allowed_origins: Vec::new(),
         providers: Vec::new(),
         created_at: second(0),
+        marks: Marks::default(),
     }
 }
 
@@ -119,6 +121,7 @@ pub fn holder(name: &str, end: Option<Timestamp>) -> Holder {
             kind,
             claims,
             issued_at: second(0),
+            epoch: Epoch::default(),
             expires_at: end,
             revoked_at: Some(second(1)),
         }],

@@ -437,10 +437,10 @@ async fn a_record_that_cannot_be_read_is_an_error_and_harms_no_other() {
         ("\0\u{10ffff}", false),
         (&*"[".repeat(100_000), false),
         (
-            r#"{"v":2,"record":{"organization":"org_aaaaaaaaaaaa"}}"#,
+            r#"{"v":3,"record":{"organization":"org_aaaaaaaaaaaa"}}"#,
             true,
         ),
-        (r#"{"v":2,"record":{"quite":"different"}}"#, true),
+        (r#"{"v":3,"record":{"quite":"different"}}"#, true),
         (r#"{"record":7,"v":9}"#, true),
     ] {
         spoil(&store, &Alias::key(&key), text);

@@ -13,12 +13,13 @@ use tokio::time::{sleep, timeout};
 
 use crate::clock::Stopwatch;
 use crate::metrics::StoreCallLabel;
-use crate::store::port::{Confirmation, StoreError};
-use crate::store::redis::Shared;
+use crate::store::port::{Confirmation, Revision, StoreError};
+use crate::store::record::RecordKey;
 use crate::store::redis::keys::LOG_LENGTH;
 use crate::store::redis::link::Link;
 use crate::store::redis::log_reader::Position;
 use crate::store::redis::scripts;
+use crate::store::redis::{Shared, revision_text};
 
 /// The pauses between looks at the registry: twice as long each time, up to the last.
 const PAUSES: (Duration, Duration) = (Duration::from_micros(500), Duration::from_millis(8));
@@ -32,9 +33,14 @@ struct Node {
 }
 
 /// See [`Store::confirm`](crate::store::port::Store::confirm).
-pub async fn confirm(shared: &Shared, shard: usize) -> Result<Confirmation, StoreError> {
+pub async fn confirm(
+    shared: &Shared,
+    key: &RecordKey,
+    state: Option<Revision>,
+) -> Result<Confirmation, StoreError> {
+    let shard = key.shard();
     let link = shared.link()?;
-    let (position, nodes) = ask(shared, &link, shard).await?;
+    let (position, nodes) = ask(shared, &link, key, state).await?;
     let asked = Stopwatch::start();
     let replicas = wait_for_replicas(shared, &link, shard).await?;
     let leases = nodes.values().map(|node| node.lease);
@@ -67,11 +73,18 @@ pub async fn confirm(shared: &Shared, shard: usize) -> Result<Confirmation, Stor
 async fn ask(
     shared: &Shared,
     link: &Link,
-    shard: usize,
+    key: &RecordKey,
+    state: Option<Revision>,
 ) -> Result<(Position, HashMap<String, Node>), StoreError> {
+    let shard = key.shard();
     let call = scripts::ASK.call(
-        [shared.keys.log(shard), shared.keys.nodes(shard)],
         [
+            shared.keys.record(key),
+            shared.keys.log(shard),
+            shared.keys.nodes(shard),
+        ],
+        [
+            state.map(revision_text).unwrap_or_default(),
             LOG_LENGTH.to_string(),
             shared.node.clone(),
             shared.keys.changes(),
@@ -80,6 +93,9 @@ async fn ask(
     );
     let asking = link.confirm.run::<(String, HashMap<String, String>)>(&call);
     let (position, nodes) = shared.call(StoreCallLabel::Confirm, link, asking).await?;
+    if position.is_empty() {
+        return Err(StoreError::Conflict);
+    }
     let position = position
         .parse()
         .map_err(|_| StoreError::Unavailable("Redis named a position that is none".into()))?;

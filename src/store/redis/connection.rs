@@ -268,10 +268,10 @@ pub fn in_words(error: &RedisError) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
     }
+    if error.code() == Some("WRONGPASS") || error.kind() == ErrorKind::AuthenticationFailed {
+        return format!("the login was refused ({error}); check user and password");
+    }
     match error.kind() {
-        ErrorKind::AuthenticationFailed => {
-            format!("the login was refused ({error}); check user and password")
-        }
         ErrorKind::Server(ServerErrorKind::ReadOnly) => {
             "it is a replica and takes no writes; name the master, or use redis+sentinel://".into()
         }

@@ -324,8 +324,12 @@ impl Store for Redis {
             .await
     }
 
-    async fn confirm(&self, key: &RecordKey) -> Result<Confirmation, StoreError> {
-        confirm::confirm(&self.shared, key.shard()).await
+    async fn confirm(
+        &self,
+        key: &RecordKey,
+        state: Option<Revision>,
+    ) -> Result<Confirmation, StoreError> {
+        confirm::confirm(&self.shared, key, state).await
     }
 
     async fn place(&self, key: &RecordKey) -> Result<Option<Place>, StoreError> {

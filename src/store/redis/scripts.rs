@@ -102,15 +102,19 @@ return redis.call('XRANGE', KEYS[1], ARGV[2], '+', 'COUNT', ARGV[4])
 ",
 );
 
-/// Asks every node to read the log now, and to say so.
+/// Asks every node to read the log now, and to say so, if a record is as the caller saw it.
 ///
-/// Keys: log, nodes. Arguments: the log's length, who asks, the channel, the shard. Returns the
-/// position that a node has to reach, and the registry.
+/// Keys: record, log, nodes. Arguments: the revision seen (empty: no record), the log's length,
+/// who asks, the channel, the shard. Returns the position that a node has to reach, or an empty
+/// text for another state, and the registry.
 pub static ASK: Script = Script::new(
     r"
-local position = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'asked', ARGV[2])
-redis.call('PUBLISH', ARGV[3], ARGV[4])
-return {position, redis.call('HGETALL', KEYS[2])}
+local current = redis.call('GET', KEYS[1])
+local revision = current and string.sub(current, 9, 19) or ''
+if revision ~= ARGV[1] then return {'', {}} end
+local position = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[2], '*', 'asked', ARGV[3])
+redis.call('PUBLISH', ARGV[4], ARGV[5])
+return {position, redis.call('HGETALL', KEYS[3])}
 ",
 );
 

@@ -1,6 +1,6 @@
 //! A whole server in this process, on a free loopback port, with an organization that is set up.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -48,6 +48,8 @@ pub struct Plan {
     pub isolation: Option<Isolation>,
     pub foreign_names: ForeignNames,
     pub wrap: Option<Wrap>,
+    /// Puts another store in front of the cache.
+    pub front: Option<Wrap>,
 }
 
 /// A running server and what is known about it. It stops when this is dropped.
@@ -58,13 +60,15 @@ pub struct World {
     /// The organization's UUID.
     pub alias: String,
     pub app: Arc<App>,
+    /// The store as the use cases have it.
+    pub store: Arc<dyn Store>,
     pub metrics: Arc<Metrics>,
     /// Where the plan asked for a manual clock.
     pub clock: Option<Arc<ManualClock>>,
     pub http: reqwest::Client,
     stopper: Option<Stopper>,
     thread: Option<JoinHandle<()>>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// A minted login.
@@ -93,6 +97,7 @@ impl Default for Plan {
             isolation: None,
             foreign_names: ForeignNames::Deny,
             wrap: None,
+            front: None,
         }
     }
 }
@@ -123,8 +128,12 @@ impl World {
             Arc::clone(&clock),
             Arc::clone(&metrics),
         );
+        let store: Arc<dyn Store> = match plan.front {
+            Some(front) => front(Arc::new(store)),
+            None => Arc::new(store),
+        };
         let keys = Arc::new(Keyring::random());
-        let app = App::new(Arc::new(store), keys, clock, Arc::clone(&metrics), 1);
+        let app = App::new(Arc::clone(&store), keys, clock, Arc::clone(&metrics), 1);
         let app = Arc::new(app);
         let (organization, alias) = set_up(&app, &plan.policy).await;
         let isolation = plan
@@ -139,18 +148,20 @@ impl World {
             ),
             broker("verne", Dialect::VerneMq, &isolation, plan.foreign_names),
         ];
-        let (url, stopper, thread) = serve(Arc::clone(&app), brokers, plan.settings);
+        let socket = folder.path().join("admin.sock");
+        let (url, stopper, thread) = serve(Arc::clone(&app), brokers, plan.settings, socket);
         Self {
             url,
             organization,
             alias,
             app,
+            store,
             metrics,
             clock: manual,
             http: reqwest::Client::new(),
             stopper: Some(stopper),
             thread: Some(thread),
-            _folder: folder,
+            folder,
         }
     }
 
@@ -200,6 +211,25 @@ impl World {
     pub async fn exchange(&self, body: &Value) -> (u16, Value) {
         let url = format!("{}/v2/tokens/exchange", self.url);
         let reply = self.http.post(url).json(body).send().await.unwrap();
+        (reply.status().as_u16(), reply.json().await.unwrap())
+    }
+
+    /// The data folder, with the local socket in it.
+    pub fn data(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// `POST /revoke` on the local socket.
+    pub async fn revoke(&self, body: &Value) -> (u16, Value) {
+        self.revoke_with(body.to_string()).await
+    }
+
+    /// The same with any body.
+    pub async fn revoke_with(&self, body: impl Into<reqwest::Body>) -> (u16, Value) {
+        let socket = self.data().join("admin.sock");
+        let local = reqwest::Client::builder().unix_socket(socket);
+        let call = local.build().unwrap().post("http://localhost/revoke");
+        let reply = call.body(body).send().await.unwrap();
         (reply.status().as_u16(), reply.json().await.unwrap())
     }
 
@@ -304,11 +334,12 @@ fn serve(
     app: Arc<App>,
     brokers: Vec<BrokerConnection>,
     settings: Settings,
+    socket: PathBuf,
 ) -> (String, Stopper, JoinHandle<()>) {
     let (started, starting) = std::sync::mpsc::channel();
     let thread = std::thread::spawn(move || {
         server::run_event_loop(async move {
-            let running = server::start(app, brokers, settings, None).unwrap();
+            let running = server::start(app, brokers, settings, Some(&socket)).unwrap();
             started.send((running.address, running.stopper())).unwrap();
             running.run().await.unwrap();
         });
