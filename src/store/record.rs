@@ -1,4 +1,9 @@
 //! What the store holds: typed records under typed keys, as versioned JSON.
+//!
+//! Version 1 wrote every record as its type is. Version 2 writes holders and token indexes in the
+//! forms of [`compact`], and marks of revocation, which version 1 would not have heeded.
+
+pub mod compact;
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,9 +25,11 @@ use crate::names::origin::Origin;
 use crate::names::token_id::TokenId;
 use crate::names::username::{LocalName, Username};
 use crate::org::organization::Organization;
+use crate::secret;
+use crate::store::record::compact::{HolderText, IndexText};
 
 /// The version that this code writes. Older ones are read; unknown fields are ignored.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 /// Into how many parts records are divided, by a hash of their names. Part of the format of a
 /// shared store: it never changes.
@@ -227,14 +234,22 @@ impl Record {
     /// The text that is stored.
     pub fn encode(&self) -> String {
         match self {
-            Record::Organization(record) => encode(record),
-            Record::Alias(record) => encode(record),
-            Record::Policy(record) => encode(record),
-            Record::Holder(record) => encode(record),
-            Record::Token(record) => encode(record),
-            Record::ApiKey(record) => encode(record),
-            Record::Origin(record) => encode(record),
+            Record::Organization(record) => encode(&**record),
+            Record::Alias(record) => encode(&**record),
+            Record::Policy(record) => encode(&**record),
+            Record::Holder(record) => encode(&HolderText::from(&**record)),
+            Record::Token(record) => encode(&IndexText::from(&**record)),
+            Record::ApiKey(record) => encode(&**record),
+            Record::Origin(record) => encode(&**record),
         }
+    }
+
+    /// What it says, for people: without hashes and encrypted secrets.
+    pub fn redacted(&self) -> serde_json::Value {
+        let text = self.encode();
+        let mut value = serde_json::from_str(&text).unwrap_or_default();
+        redact(&mut value);
+        value
     }
 
     /// Reads the text stored under `key`.
@@ -246,20 +261,39 @@ impl Record {
             RecordKey::Organization(_) => Record::Organization(decode(text)?),
             RecordKey::Alias(_) => Record::Alias(decode(text)?),
             RecordKey::Policy(_) => Record::Policy(decode(text)?),
-            RecordKey::Holder(_) => Record::Holder(decode(text)?),
-            RecordKey::Token(_) => Record::Token(decode(text)?),
+            RecordKey::Holder(username) => Record::Holder(decode_holder(username, text)?),
+            RecordKey::Token(_) => Record::Token(decode_index(text)?),
             RecordKey::ApiKey(_) => Record::ApiKey(decode(text)?),
             RecordKey::Origin(_) => Record::Origin(decode(text)?),
         })
     }
 }
 
-fn encode<T: Serialize>(record: &Arc<T>) -> String {
-    serde_json::to_string(&Envelope {
-        v: VERSION,
-        record: record.as_ref(),
-    })
-    .expect("records have text keys and finite numbers, which JSON can hold")
+fn encode<T: Serialize>(record: &T) -> String {
+    serde_json::to_string(&Envelope { v: VERSION, record })
+        .expect("records have text keys and finite numbers, which JSON can hold")
+}
+
+/// The form of version 2, or else that of version 1.
+fn decode_holder(username: &Username, text: &str) -> Result<Arc<Holder>, BadRecord> {
+    let mut holder = match serde_json::from_str::<Envelope<HolderText<'_>>>(text) {
+        Ok(Envelope { v: 2, record }) => record.holder(username).ok_or_else(contradictory)?,
+        _ => decode::<Holder>(text).map(Arc::unwrap_or_clone)?,
+    };
+    // Most have one credential, and a list that grew while it was read has room for four.
+    holder.credentials.shrink_to_fit();
+    Ok(Arc::new(holder))
+}
+
+fn decode_index(text: &str) -> Result<Arc<TokenIndex>, BadRecord> {
+    match serde_json::from_str::<Envelope<IndexText>>(text) {
+        Ok(Envelope { v: 2, record }) => record.index().map(Arc::new).ok_or_else(contradictory),
+        _ => decode(text),
+    }
+}
+
+fn contradictory() -> BadRecord {
+    BadRecord::Unreadable("it contradicts itself".into())
 }
 
 fn decode<T: DeserializeOwned>(text: &str) -> Result<Arc<T>, BadRecord> {
@@ -277,6 +311,25 @@ fn decode<T: DeserializeOwned>(text: &str) -> Result<Arc<T>, BadRecord> {
                 error.classify()
             ))),
         },
+    }
+}
+
+/// The fields that hold hashes and encrypted secrets, in every version.
+const SECRET_FIELDS: [&str; 3] = ["digest", "password", "key"];
+
+fn redact(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (name, value) in fields {
+                if SECRET_FIELDS.contains(&name.as_str()) {
+                    *value = secret::REDACTED.into();
+                } else {
+                    redact(value);
+                }
+            }
+        }
+        serde_json::Value::Array(values) => values.iter_mut().for_each(redact),
+        _ => {}
     }
 }
 
@@ -361,8 +414,8 @@ mod tests {
         assert_eq!(Record::decode(&key, &text), Ok(record.clone()));
         let wider = text.replace("\"organization\"", "\"colour\":\"red\",\"organization\"");
         assert_eq!(Record::decode(&key, &wider), Ok(record));
-        let newer = text.replace("\"v\":1", "\"v\":2");
-        assert_eq!(Record::decode(&key, &newer), Err(BadRecord::Newer(2)));
+        let newer = text.replace("\"v\":2", "\"v\":3");
+        assert_eq!(Record::decode(&key, &newer), Err(BadRecord::Newer(3)));
         assert_eq!(
             Record::decode(&key, r#"{"v":9,"record":7}"#),
             Err(BadRecord::Newer(9))
