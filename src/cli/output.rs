@@ -1,5 +1,7 @@
 //! What commands print: text for people, or one JSON value for machines.
 
+use std::io::{ErrorKind, Write as _};
+
 use serde_json::Value;
 
 /// Which of the two.
@@ -12,10 +14,17 @@ pub struct Output {
 impl Output {
     /// Prints the result of a command.
     pub fn print(self, value: &Value, text: &str) {
-        if self.json {
-            println!("{value}");
+        let mut out = std::io::stdout().lock();
+        let written = if self.json {
+            writeln!(out, "{value}")
         } else {
-            println!("{text}");
+            writeln!(out, "{text}")
+        };
+        // Whoever reads only the beginning (`| head`) has what was asked for.
+        if let Err(error) = written
+            && error.kind() != ErrorKind::BrokenPipe
+        {
+            eprintln!("ticketgate: the result could not be written: {error}");
         }
     }
 }

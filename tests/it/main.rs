@@ -5,5 +5,8 @@ mod exchange;
 mod hooks;
 mod program;
 mod rabbitmq;
+mod redis_servers;
+mod revoke;
+mod stores;
 mod support;
 mod tenants;

@@ -1,6 +1,9 @@
-//! What the tests share: a server in this process, the program as a process, a private RabbitMQ.
+//! What the tests share: a server in this process, the program as a process, a private RabbitMQ,
+//! private Redis servers, a network that fails.
 
 pub mod mqtt;
 pub mod program;
+pub mod proxy;
 pub mod rabbitmq;
+pub mod redis;
 pub mod world;
