@@ -15,9 +15,9 @@ use crate::clock::Stopwatch;
 use crate::metrics::StoreCallLabel;
 use crate::store::port::{Confirmation, Revision, StoreError};
 use crate::store::record::RecordKey;
+use crate::store::redis::change_log::Position;
 use crate::store::redis::keys::LOG_LENGTH;
 use crate::store::redis::link::Link;
-use crate::store::redis::log_reader::Position;
 use crate::store::redis::scripts;
 use crate::store::redis::{Shared, revision_text};
 

@@ -10,6 +10,7 @@
 //! once, and nothing queues up for a server that does not answer.
 
 pub mod address;
+mod change_log;
 mod confirm;
 mod connection;
 mod inventory;
@@ -40,10 +41,10 @@ use crate::store::port::{
 };
 use crate::store::record::{BadRecord, Record, RecordKey, SHARDS};
 use crate::store::redis::address::Address;
+use crate::store::redis::change_log::Position;
 use crate::store::redis::connection::in_words;
 use crate::store::redis::keys::{Keys, LOG_LENGTH};
 use crate::store::redis::link::Link;
-use crate::store::redis::log_reader::Position;
 
 /// For how many leases a node whose lease has run out still asks the store record by record. A
 /// registry entry lives for at least twice as long, so a revoke waits for such a node.
