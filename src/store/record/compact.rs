@@ -43,7 +43,7 @@ struct LoginText<'a> {
     token: Option<TokenText>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     password: Option<Cow<'a, HumanPassword>>,
-    #[serde(default, skip_serializing_if = "claims_are_empty")]
+    #[serde(default, skip_serializing_if = "is_empty")]
     claims: Cow<'a, Claims>,
     /// Unix time in seconds, as all times here.
     from: i64,
@@ -195,7 +195,7 @@ impl<'de> Deserialize<'de> for Number {
     }
 }
 
-fn claims_are_empty(claims: &Cow<'_, Claims>) -> bool {
+fn is_empty(claims: &Claims) -> bool {
     claims.is_empty()
 }
 

@@ -18,7 +18,7 @@ use redis::{
 use tokio::sync::Notify;
 
 use crate::secret::Secret;
-use crate::store::record::SHARDS;
+use crate::store::record::{BadRecord, SHARDS};
 use crate::store::redis::address::{Address, Host, Servers};
 use crate::store::redis::scripts::Call;
 
@@ -186,6 +186,16 @@ impl Connection {
         match self.clone() {
             Connection::One(mut connection) => command.query_async(&mut connection).await,
             Connection::Cluster(mut connection) => command.query_async(&mut connection).await,
+        }
+    }
+
+    /// Reads a text by this command. What is none there is no failure of the server.
+    pub async fn text(&self, get: &Cmd) -> RedisResult<Option<Result<String, BadRecord>>> {
+        let no_text = || BadRecord::Unreadable("it is no text".into());
+        match self.send::<Option<Vec<u8>>>(get).await {
+            Ok(bytes) => Ok(bytes.map(|bytes| String::from_utf8(bytes).map_err(|_| no_text()))),
+            Err(error) if error.code() == Some("WRONGTYPE") => Ok(Some(Err(no_text()))),
+            Err(error) => Err(error),
         }
     }
 

@@ -65,7 +65,7 @@ impl Inventory for Redis {
         let (shard, key) = shared.lies_at(name);
         let aside = shared.keys.aside(shard, name);
         let call = scripts::SET_ASIDE.call(
-            [key, aside.clone(), shared.keys.log(shard)],
+            [key, aside, shared.keys.log(shard)],
             [
                 LOG_LENGTH.to_string(),
                 name.to_owned(),
@@ -73,11 +73,11 @@ impl Inventory for Redis {
                 shard.to_string(),
             ],
         );
-        let moving = link.write.run::<u8>(&call);
-        match shared.call(StoreCallLabel::Write, &link, moving).await? {
-            0 => Err(StoreError::Conflict),
-            _ => Ok(aside),
-        }
+        let moving = link.write.run::<String>(&call);
+        let aside = shared.call(StoreCallLabel::Write, &link, moving).await?;
+        Some(aside)
+            .filter(|aside| !aside.is_empty())
+            .ok_or(StoreError::Conflict)
     }
 }
 

@@ -269,9 +269,15 @@ impl Store for Redis {
         let link = shared.link_for(key.shard())?;
         let mut command = cmd("GET");
         command.arg(shared.keys.record(key));
-        let reading = link.read.send::<Option<String>>(&command);
-        let text = shared.call(StoreCallLabel::Read, &link, reading).await?;
-        text.map(|text| found(key, &text)).transpose()
+        let reading = link.read.text(&command);
+        match shared.call(StoreCallLabel::Read, &link, reading).await? {
+            Some(Ok(text)) => found(key, &text).map(Some),
+            Some(Err(error)) => Err(StoreError::Bad {
+                key: key.clone(),
+                error,
+            }),
+            None => Ok(None),
+        }
     }
 
     async fn put(&self, write: Write) -> Result<Revision, StoreError> {

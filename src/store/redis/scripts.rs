@@ -133,14 +133,20 @@ return 0
 /// Moves something out of the way, and tells the log.
 ///
 /// Keys: where it lies, where it goes, log. Arguments: the log's length, its name, the channel,
-/// the shard. Returns 1, or 0 where there is nothing or something has been moved there before.
+/// the shard. Returns where it has gone, with a number behind it where something was moved there
+/// before; empty: there is nothing.
 pub static SET_ASIDE: Script = Script::new(
     r"
-if redis.call('EXISTS', KEYS[1]) == 0 or redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
-redis.call('RENAME', KEYS[1], KEYS[2])
-redis.call('PERSIST', KEYS[2])
+if redis.call('EXISTS', KEYS[1]) == 0 then return '' end
+local aside, number = KEYS[2], 1
+while redis.call('EXISTS', aside) == 1 do
+  number = number + 1
+  aside = KEYS[2] .. '#' .. number
+end
+redis.call('RENAME', KEYS[1], aside)
+redis.call('PERSIST', aside)
 redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[1], '*', 'changed', ARGV[2])
 redis.call('PUBLISH', ARGV[3], ARGV[4])
-return 1
+return aside
 ",
 );

@@ -61,6 +61,26 @@ impl Site {
         site
     }
 
+    /// Another folder, with the same keys and an empty store.
+    pub fn with_same_keys(&self) -> Self {
+        let folder = TempDir::new().unwrap();
+        let keys = folder.path().join("data/keys");
+        std::fs::create_dir_all(&keys).unwrap();
+        for name in ["seal.keys", "pepper.keys"] {
+            std::fs::copy(self.data().join("keys").join(name), keys.join(name)).unwrap();
+        }
+        let site = Self {
+            folder,
+            organization: self.organization.clone(),
+            key: self.key.clone(),
+            port: free_port(),
+        };
+        site.write("hook.secret", HOOK_SECRET);
+        site.write("ticketgate.toml", &site.settings());
+        site.run(&["init"]);
+        site
+    }
+
     /// An absolute path in the folder.
     pub fn path(&self, name: &str) -> String {
         self.folder.path().join(name).display().to_string()
@@ -91,7 +111,8 @@ impl Site {
         serde_json::from_str(&self.run(&[&["--json"], arguments].concat())).unwrap()
     }
 
-    fn output(&self, arguments: &[&str]) -> Output {
+    /// Runs a command, however it ends.
+    pub fn output(&self, arguments: &[&str]) -> Output {
         let data = self.path("data");
         program()
             .args(["--data", &data])
