@@ -177,6 +177,11 @@ impl Keyring {
         self.peppers.newest().id
     }
 
+    /// Whether this deployment has a pepper.
+    pub fn has_pepper(&self, id: RingKeyId) -> bool {
+        self.peppers.find(id).is_some()
+    }
+
     /// The digest of a secret under one pepper; `None` where this deployment has no such pepper.
     pub fn digest(&self, pepper: RingKeyId, secret: &str) -> Option<Digest> {
         self.peppers
@@ -229,6 +234,13 @@ impl Keyring {
         String::from_utf8(opened.to_vec())
             .map(Secret::new)
             .map_err(|_| CannotOpen)
+    }
+}
+
+impl Sealed {
+    /// The pepper that it was encrypted under.
+    pub fn pepper(&self) -> RingKeyId {
+        self.pepper
     }
 }
 

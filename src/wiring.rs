@@ -16,7 +16,7 @@ use crate::metrics::Metrics;
 use crate::store::cached::Cached;
 use crate::store::embedded::{Embedded, OpenError};
 use crate::store::freshness::Freshness;
-use crate::store::port::Store;
+use crate::store::port::{Inventory, Store};
 use crate::store::redis::Redis;
 
 /// A server with what goes on behind it.
@@ -118,6 +118,24 @@ pub async fn app_on_store(location: &StoreLocation, keys: Keyring) -> anyhow::Re
         }
     };
     Ok(App::new(store, Arc::new(keys), clock, metrics, 1))
+}
+
+/// The store itself, for an operator's upkeep.
+///
+/// # Errors
+/// When it cannot be opened.
+pub async fn inventory(location: &StoreLocation) -> anyhow::Result<Arc<dyn Inventory>> {
+    let metrics = Arc::new(Metrics::new());
+    match location {
+        StoreLocation::Embedded(folder) => {
+            let store = Embedded::open(folder, Arc::new(SystemClock), metrics)?;
+            Ok(Arc::new(store))
+        }
+        StoreLocation::Redis(settings) => {
+            let redis = Redis::visit((**settings).clone(), metrics).await;
+            Ok(Arc::new(redis.context("store.url")?))
+        }
+    }
 }
 
 /// Makes an empty embedded store in a folder.

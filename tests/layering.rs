@@ -28,7 +28,7 @@ const WALLS: [(&str, &[&str]); 11] = [
     ("actix_web", &["http/"]),
     ("redis::", &["store/redis/"]),
     ("quick_cache::", &["store/cached.rs"]),
-    ("redb::", &["store/embedded.rs"]),
+    ("redb::", &["store/embedded"]),
     ("std::env", &["config/"]),
     ("Timestamp::now(", &["clock.rs"]),
     ("Instant::now(", &["clock.rs"]),

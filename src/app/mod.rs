@@ -5,13 +5,17 @@
 
 pub mod api_keys;
 pub mod authorize;
+pub mod check;
 pub mod connect;
 pub mod inspect;
 pub mod organizations;
 pub mod policies;
 pub mod providers;
 pub mod revoke;
+#[cfg(test)]
+mod shelf;
 pub mod tokens;
+pub mod transfer;
 pub mod users;
 
 use std::sync::Arc;

@@ -88,7 +88,8 @@ fn make_key_file(path: &Path) -> std::io::Result<bool> {
     Ok(true)
 }
 
-fn private_file() -> OpenOptions {
+/// Makes a file that only its owner can read, and refuses one that is there.
+pub fn private_file() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
     options

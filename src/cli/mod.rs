@@ -6,10 +6,12 @@ mod inspect;
 mod keys;
 mod local;
 mod output;
+mod progress;
 mod revoke;
 mod runtime;
 mod serve;
 mod setup;
+mod store;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -68,6 +70,9 @@ enum Command {
     Revoke(revoke::Arguments),
     /// Show what the store holds of something, and what this node would decide
     Inspect(inspect::Arguments),
+    /// Look after the store: check it, export it, import into it
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Seal keys and peppers
     #[command(subcommand)]
     Keys(keys::KeysCommand),
@@ -106,6 +111,7 @@ impl Cli {
             Command::User(command) => setup::user(&flags, command, output),
             Command::Revoke(arguments) => revoke::run(&flags, &arguments, output),
             Command::Inspect(arguments) => inspect::run(&flags, &arguments, output),
+            Command::Store(command) => store::run(&flags, command, output),
             Command::Keys(command) => keys::run(&command),
             Command::HookSecret => {
                 println!("{}", crate::names::base62::random(43));

@@ -4,6 +4,8 @@
 //! gathered while the last commit was on its way to the disk: mints per second are not bound to one
 //! `fsync` each. A write is answered after the commit that holds it is durable.
 
+mod inventory;
+
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -127,7 +127,7 @@ pub struct Stored {
 pub enum Content {
     /// A text, most likely that of a record.
     Text {
-        /// The text that [`Record::decode`] reads.
+        /// The text that [`Record::decode`] reads, with what the store adds of its own.
         text: String,
         /// Its state; `None`: it was not written by this program.
         revision: Option<Revision>,
@@ -139,7 +139,7 @@ pub enum Content {
 /// Some of the things in a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// In no order. One that was written during the scan may come twice or not at all.
+    /// In no order. A thing may come twice, and one that was written during the scan not at all.
     pub things: Vec<Stored>,
     /// Where to go on; `None`: these were the last.
     pub next: Option<String>,
@@ -186,6 +186,9 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// Reads a record; `None`: there is none. One whose time is up may be there or not.
+    ///
+    /// # Errors
+    /// [`StoreError::Bad`] when something lies there that is no record, of whatever type.
     async fn get(&self, key: &RecordKey) -> Result<Option<Found>, StoreError>;
 
     /// Changes a record and returns its new revision. When this returns, the change is durable and
@@ -250,7 +253,11 @@ pub trait Inventory: Store {
     /// Some of the things in the store, from the start or from where an earlier page ended.
     async fn scan(&self, from: Option<&str>) -> Result<Page, StoreError>;
 
-    /// Moves what lies under a name out of the way without losing it. Returns its new name.
+    /// Moves what lies under a name out of the way without losing it, out of the sight of
+    /// [`scan`](Inventory::scan) too. Returns its new name.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when nothing lies there.
     async fn set_aside(&self, name: &str) -> Result<String, StoreError>;
 }
 

@@ -231,6 +231,16 @@ impl Record {
         }
     }
 
+    /// The key that the record itself says; `None`: a record of this type says none.
+    pub fn own_key(&self) -> Option<RecordKey> {
+        match self {
+            Record::Organization(record) => Some(RecordKey::Organization(record.id.clone())),
+            Record::Holder(record) => Some(RecordKey::Holder(record.username())),
+            Record::ApiKey(record) => Some(RecordKey::ApiKey(record.id)),
+            Record::Alias(_) | Record::Policy(_) | Record::Token(_) | Record::Origin(_) => None,
+        }
+    }
+
     /// The text that is stored.
     pub fn encode(&self) -> String {
         match self {

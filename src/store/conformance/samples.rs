@@ -3,8 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use super::Subject;
-use crate::clock::Clock as _;
+use crate::clock::{Clock as _, ManualClock};
+use crate::credential::api_key::{ApiKey, ApiKeyKind};
 use crate::credential::holder::{Credential, CredentialKind, Holder, HolderIdentity};
 use crate::credential::human_password::HumanPassword;
 use crate::keyring::Keyring;
@@ -25,8 +25,8 @@ pub fn second(second: i64) -> Timestamp {
 }
 
 /// Records keep whole seconds.
-pub fn later(subject: &Subject, seconds: i64) -> Timestamp {
-    second(subject.clock.now().as_second()) + SignedDuration::from_secs(seconds)
+pub fn later(clock: &ManualClock, seconds: i64) -> Timestamp {
+    second(clock.now().as_second()) + SignedDuration::from_secs(seconds)
 }
 
 pub fn username(local: &str) -> Username {
@@ -94,6 +94,14 @@ pub fn organization(name: &str, keys: &Keyring) -> Organization {
         providers: vec![provider],
         ..counter(OrganizationId::random())
     }
+}
+
+pub fn api_key(organization: OrganizationId) -> ApiKey {
+    let (keys, kind) = (Keyring::random(), ApiKeyKind::Secret);
+    let (name, scopes) = ("server".into(), kind.default_scopes());
+    let (epoch, now) = (Epoch::default(), second(0));
+    let (key, _) = ApiKey::create(&keys, organization, kind, name, scopes, epoch, now);
+    key
 }
 
 /// A holder whose one token ends then; without an end one with a password of its own.

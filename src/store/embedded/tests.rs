@@ -14,7 +14,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::names::organization_id::OrganizationId;
 use crate::names::token_id::TokenId;
-use crate::store::conformance::{self, Subject};
+use crate::store::conformance::{self, InventorySubject, Subject};
 use crate::store::port;
 use crate::store::record::{Alias, BadRecord, Kept, TokenIndex};
 
@@ -185,6 +185,17 @@ async fn the_embedded_store_keeps_every_promise_of_a_store() {
         let store = Arc::new(parts.create());
         let clock = parts.clock.clone();
         Subject { store, clock }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_embedded_store_keeps_every_promise_of_an_inventory() {
+    conformance::inventory_suite(async || {
+        let parts = Parts::new();
+        let store = Arc::new(parts.create());
+        let clock = parts.clock.clone();
+        InventorySubject { store, clock }
     })
     .await;
 }
