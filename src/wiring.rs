@@ -16,7 +16,8 @@ use crate::metrics::Metrics;
 use crate::store::cached::Cached;
 use crate::store::embedded::{Embedded, OpenError};
 use crate::store::freshness::Freshness;
-use crate::store::port::{Inventory, Store};
+use crate::store::inventory::Inventory;
+use crate::store::port::Store;
 use crate::store::redis::Redis;
 
 /// A server with what goes on behind it.

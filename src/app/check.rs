@@ -18,7 +18,8 @@ use serde::Serialize;
 use crate::app::check::look::{Eyes, Seen};
 use crate::app::check::problem::{Finding, Outcome, Problem};
 use crate::clock::Clock;
-use crate::store::port::{Content, Inventory, StoreError, Stored};
+use crate::store::inventory::{Content, Inventory, Stored};
+use crate::store::port::StoreError;
 use crate::store::record::RecordKey;
 
 /// How many things are looked at at a time.

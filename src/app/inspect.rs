@@ -11,8 +11,9 @@ use crate::names::marks::Marks;
 use crate::names::organization_id::OrganizationId;
 use crate::names::username::Username;
 use crate::org::organization::Organization;
-use crate::store::port::{self, Place, StoreError};
+use crate::store::port::{self, StoreError};
 use crate::store::record::{Kept as _, Policy, Record, RecordKey, TokenIndex};
+use crate::store::status::Place;
 
 /// What is known of something.
 #[derive(Debug)]

@@ -32,8 +32,9 @@ use crate::metrics::Metrics;
 use crate::names::organization_id::{OrganizationId, OrganizationName};
 use crate::names::username::Username;
 use crate::org::organization::Organization;
-use crate::store::port::{self, Status, Store, StoreError, Updated};
+use crate::store::port::{self, Store, StoreError, Updated};
 use crate::store::record::Alias;
+use crate::store::status::Status;
 
 /// Everything that the use cases share. One per server; there is no global state.
 pub struct App {

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use crate::store::port::{
-    Content, Found, Inventory, Page, Place, Revision, Status, Store, StoreError, Stored, Write,
-};
+use crate::store::inventory::{Content, Inventory, Page, Stored};
+use crate::store::port::{Found, Revision, Store, StoreError, Write};
 use crate::store::record::{BadRecord, Kept, Record, RecordKey};
+use crate::store::status::{Place, Status};
 
 /// Pages are short, so that there are several.
 const PAGE: usize = 2;

@@ -14,7 +14,7 @@ use crate::cli::output::Output;
 use crate::cli::runtime::block_on;
 use crate::config::fields::{load_places, load_store};
 use crate::config::source::Flags;
-use crate::store::port::Inventory;
+use crate::store::inventory::Inventory;
 use crate::wiring;
 
 /// The most findings or names that are listed as JSON.

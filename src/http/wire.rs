@@ -8,7 +8,7 @@ use crate::app::revoke::Revoked;
 use crate::app::revoke::target::Target;
 use crate::app::tokens::MintedToken;
 use crate::secret::Secret;
-use crate::store::port::{SharedStatus, Status};
+use crate::store::status::{SharedStatus, Status};
 
 /// The body of every error.
 #[derive(Debug, Serialize)]

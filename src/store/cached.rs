@@ -15,8 +15,9 @@ use crate::metrics::{CacheLabel, Metrics};
 use crate::store::flights::{Flights, Loaded};
 use crate::store::freshness::{Freshness, Noted};
 use crate::store::generations::Generation;
-use crate::store::port::{Confirmation, Found, Place, Revision, Status, Store, StoreError, Write};
+use crate::store::port::{Confirmation, Found, Revision, Store, StoreError, Write};
 use crate::store::record::RecordKey;
+use crate::store::status::{Place, Status};
 
 /// How often a load that was overtaken by an invalidation is tried again before we give up.
 const MAX_TRIES: usize = 64;

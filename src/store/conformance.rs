@@ -22,7 +22,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::clock::ManualClock;
 use crate::names::organization_id::OrganizationId;
 use crate::org::organization::Organization;
-use crate::store::port::{self, Change, Found, Inventory, Revision, Store, StoreError, Write};
+use crate::store::inventory::Inventory;
+use crate::store::port::{self, Change, Found, Revision, Store, StoreError, Write};
 use crate::store::record::{Kept, Record, RecordKey};
 
 /// The longest that one case may take.

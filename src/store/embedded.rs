@@ -22,8 +22,9 @@ use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::store::port::{Found, Place, Revision, Status, Store, StoreError, Write};
+use crate::store::port::{Found, Revision, Store, StoreError, Write};
 use crate::store::record::{Record, RecordKey};
+use crate::store::status::{Place, Status};
 
 /// The file's name in the data folder.
 pub const FILE_NAME: &str = "store.redb";

@@ -7,6 +7,8 @@ pub mod embedded;
 pub mod flights;
 pub mod freshness;
 pub mod generations;
+pub mod inventory;
 pub mod port;
 pub mod record;
 pub mod redis;
+pub mod status;

@@ -7,12 +7,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use tokio::try_join;
 
 use crate::clock::Stopwatch;
 use crate::store::generations::Generation;
 use crate::store::record::{BadRecord, Kept, Record, RecordKey};
+use crate::store::status::{Place, Status};
 
 /// How often a change is tried again after another one came first.
 const MAX_TRIES: usize = 64;
@@ -59,90 +59,6 @@ pub struct Updated {
     pub written: bool,
     /// Its state now; `None`: there is no such record.
     pub revision: Option<Revision>,
-}
-
-/// Where a record lies, for an operator who looks for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// What the store itself calls it.
-    pub name: String,
-    /// When the store will drop it by itself.
-    pub expires_at: Option<Timestamp>,
-    /// The part of the store that it lies in, where there are several.
-    pub shard: Option<usize>,
-    /// Up to where this node has read that part's change log.
-    pub log_position: Option<String>,
-}
-
-/// How a store is doing, as this node sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
-    /// `embedded`, `redis`, `sentinel` or `cluster`.
-    pub kind: &'static str,
-    /// The part that follows other nodes; `None`: there are none.
-    pub shared: Option<SharedStatus>,
-}
-
-/// How this node follows the changes that others make.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SharedStatus {
-    /// What this node is called in the registry of nodes.
-    pub node: String,
-    /// The server that it talks to; `None`: there is no connection.
-    pub server: Option<String>,
-    /// Why there is none, or why it does not do.
-    pub problem: Option<String>,
-    /// How long the cache may serve after the log was read.
-    pub lease_milliseconds: u64,
-    /// The nodes seen in the registry, this one included.
-    pub nodes: usize,
-    /// Every shard, in order.
-    pub shards: Vec<ShardStatus>,
-}
-
-/// How far this node has read one shard's change log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ShardStatus {
-    /// Up to where; `None`: not at all yet.
-    pub position: Option<String>,
-    /// How long ago the log was read last, in milliseconds; `None`: never.
-    pub read_milliseconds_ago: Option<u64>,
-    /// Whether the cache may serve.
-    pub fresh: bool,
-}
-
-/// One thing in a store, as it lies there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
-    /// The text of its key, as [`RecordKey`] prints it.
-    pub name: String,
-    /// When the store will drop it by itself.
-    pub expires_at: Option<Timestamp>,
-    /// What lies there.
-    pub content: Content,
-}
-
-/// What lies under a name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Content {
-    /// A text, most likely that of a record.
-    Text {
-        /// The text that [`Record::decode`] reads, with what the store adds of its own.
-        text: String,
-        /// Its state; `None`: it was not written by this program.
-        revision: Option<Revision>,
-    },
-    /// Something that no record can be, such as a list.
-    WrongType(String),
-}
-
-/// Some of the things in a store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page {
-    /// In no order. A thing may come twice, and one that was written during the scan not at all.
-    pub things: Vec<Stored>,
-    /// Where to go on; `None`: these were the last.
-    pub next: Option<String>,
 }
 
 /// Why a store call failed. Nothing was changed, unless it says so.
@@ -245,20 +161,6 @@ pub trait Store: Send + Sync + 'static {
 
     /// How the store is doing.
     fn status(&self) -> Status;
-}
-
-/// What a store lets its operator do beyond what serving needs.
-#[async_trait]
-pub trait Inventory: Store {
-    /// Some of the things in the store, from the start or from where an earlier page ended.
-    async fn scan(&self, from: Option<&str>) -> Result<Page, StoreError>;
-
-    /// Moves what lies under a name out of the way without losing it, out of the sight of
-    /// [`scan`](Inventory::scan) too. Returns its new name.
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] when nothing lies there.
-    async fn set_aside(&self, name: &str) -> Result<String, StoreError>;
 }
 
 /// Reads a typed record. A hit in a cache waits for nothing.

@@ -11,7 +11,8 @@ use crate::credential::holder::{Credential, Holder};
 use crate::names::organization_id::OrganizationId;
 use crate::names::token_id::TokenId;
 use crate::org::organization::Organization;
-use crate::store::port::{Content, Found, Inventory, StoreError, Stored};
+use crate::store::inventory::{Content, Inventory, Stored};
+use crate::store::port::{Found, StoreError};
 use crate::store::record::{Record, RecordKey, TokenIndex};
 
 /// A store that counts its own time down may be a little off.

@@ -3,7 +3,8 @@
 use crate::app::check::look::Seen;
 use crate::app::check::problem::{Outcome, Problem};
 use crate::names::token_id::TokenId;
-use crate::store::port::{self, Found, Inventory, StoreError, Write};
+use crate::store::inventory::Inventory;
+use crate::store::port::{self, Found, StoreError, Write};
 use crate::store::record::{Record, RecordKey, TokenIndex};
 
 /// Mends a problem of what was just seen. Whatever was changed since is left as it is.

@@ -10,7 +10,8 @@ use serde_json::Value;
 use crate::app::transfer::{FORMAT, Footer, Header, MAX_TEXT, Names, TELL_EVERY, peppers};
 use crate::clock::Clock;
 use crate::names::key_id::RingKeyId;
-use crate::store::port::{Content, Inventory, StoreError, Stored};
+use crate::store::inventory::{Content, Inventory, Stored};
+use crate::store::port::StoreError;
 use crate::store::record::{Record, RecordKey};
 
 /// What was exported.

@@ -11,7 +11,7 @@ use crate::cli::output::Output;
 use crate::cli::progress::Progress;
 use crate::cli::store::Listed;
 use crate::clock::SystemClock;
-use crate::store::port::Inventory;
+use crate::store::inventory::Inventory;
 
 /// How long to wait before a second look at a store that others use. No login takes that long.
 const PATIENCE: Duration = Duration::from_secs(60);

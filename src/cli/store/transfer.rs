@@ -15,7 +15,7 @@ use crate::cli::progress::Progress;
 use crate::cli::store::Listed;
 use crate::clock::SystemClock;
 use crate::keyring::Keyring;
-use crate::store::port::Inventory;
+use crate::store::inventory::Inventory;
 
 /// The longest import from standard input, which has to be read twice.
 const MAX_STDIN: u64 = 256 << 20;

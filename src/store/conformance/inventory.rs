@@ -14,7 +14,8 @@ use super::{
 use crate::credential::holder::Holder;
 use crate::keyring::Keyring;
 use crate::names::token_id::TokenId;
-use crate::store::port::{Content, Found, Inventory, Page, Revision, StoreError, Stored};
+use crate::store::inventory::{Content, Inventory, Page, Stored};
+use crate::store::port::{Found, Revision, StoreError};
 use crate::store::record::{Alias, Kept as _, KnownOrigin, Record, RecordKey, TokenIndex};
 
 pub async fn an_empty_store_shows_nothing(subject: &InventorySubject) {

@@ -5,8 +5,9 @@ use uuid::Uuid;
 use super::samples::{holder, later, some_alias, username};
 use super::{Subject, assert_ends, put};
 use crate::credential::holder::Holder;
-use crate::store::port::{Place, Store};
+use crate::store::port::Store;
 use crate::store::record::{Kept as _, RecordKey};
+use crate::store::status::Place;
 
 pub async fn a_place_is_told_of_what_is_there_only(subject: &Subject) {
     let store = &*subject.store;

@@ -8,7 +8,8 @@ use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition}
 use tokio::task::spawn_blocking;
 
 use super::{Embedded, RECORDS, Tables, time, unavailable};
-use crate::store::port::{Content, Inventory, Page, Revision, StoreError, Stored};
+use crate::store::inventory::{Content, Inventory, Page, Stored};
+use crate::store::port::{Revision, StoreError};
 
 /// The most things of one page.
 const PAGE_THINGS: usize = 512;

@@ -7,7 +7,8 @@ use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
 use redis::{Cmd, FromRedisValue, RedisError, RedisResult, cmd};
 
 use crate::metrics::StoreCallLabel;
-use crate::store::port::{Content, Inventory, Page, StoreError, Stored};
+use crate::store::inventory::{Content, Inventory, Page, Stored};
+use crate::store::port::StoreError;
 use crate::store::record::RecordKey;
 use crate::store::redis::address::Host;
 use crate::store::redis::connection::Connection;

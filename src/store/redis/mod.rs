@@ -35,16 +35,14 @@ use crate::metrics::{Metrics, StoreCallLabel};
 use crate::names::base62::{self, LENGTH_OF_64_BITS};
 use crate::secret::{self, Secret};
 use crate::store::freshness::Freshness;
-use crate::store::port::{
-    Confirmation, Found, Place, Revision, ShardStatus, SharedStatus, Status, Store, StoreError,
-    Write,
-};
+use crate::store::port::{Confirmation, Found, Revision, Store, StoreError, Write};
 use crate::store::record::{BadRecord, Record, RecordKey, SHARDS};
 use crate::store::redis::address::Address;
 use crate::store::redis::change_log::Position;
 use crate::store::redis::connection::in_words;
 use crate::store::redis::keys::{Keys, LOG_LENGTH};
 use crate::store::redis::link::Link;
+use crate::store::status::{Place, ShardStatus, SharedStatus, Status};
 
 /// For how many leases a node whose lease has run out still asks the store record by record. A
 /// registry entry lives for at least twice as long, so a revoke waits for such a node.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use ticketgate::store::port::{Found, Place, Revision, Status, Store, StoreError, Write};
+use ticketgate::store::port::{Found, Revision, Store, StoreError, Write};
 use ticketgate::store::record::RecordKey;
+use ticketgate::store::status::{Place, Status};
 use tokio::sync::watch;
 use tokio::time::timeout;
 

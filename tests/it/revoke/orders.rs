@@ -9,10 +9,9 @@ use async_trait::async_trait;
 use ticketgate::clock::Stopwatch;
 use ticketgate::metrics::RecordLabel;
 use ticketgate::store::generations::Generation;
-use ticketgate::store::port::{
-    Confirmation, Found, Place, Revision, Status, Store, StoreError, Write,
-};
+use ticketgate::store::port::{Confirmation, Found, Revision, Store, StoreError, Write};
 use ticketgate::store::record::RecordKey;
+use ticketgate::store::status::{Place, Status};
 use tokio::sync::watch;
 use tokio::time::timeout;
 

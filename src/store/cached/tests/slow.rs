@@ -19,8 +19,9 @@ use crate::store::cached::{Cached, Settings};
 use crate::store::embedded::Embedded;
 use crate::store::flights::Loaded;
 use crate::store::freshness::Freshness;
-use crate::store::port::{Found, Place, Revision, Status, Store, StoreError, Write};
+use crate::store::port::{Found, Revision, Store, StoreError, Write};
 use crate::store::record::{Record, RecordKey};
+use crate::store::status::{Place, Status};
 
 /// The longest that a test waits for anything.
 const DEADLINE: Duration = Duration::from_secs(60);

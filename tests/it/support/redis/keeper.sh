@@ -1,3 +1,4 @@
+#!/bin/sh
 # Keeps one server for a test: keeper.sh FOLDER PROGRAM ARGUMENTS...
 # A word on standard input is an order, a line on standard output says that it was followed. When
 # the input ends, however the test process died, the server is killed and its folder removed.
