@@ -41,7 +41,7 @@ pub struct Subject {
     /// The store, with nothing in it.
     pub store: Arc<dyn Store>,
     /// The clock that the store reads. A store whose time passes elsewhere too (a server that
-    /// counts down by itself) is given up to [`DEADLINE`] of real time to follow it.
+    /// counts down by itself) is given up to a minute of real time to follow it.
     pub clock: Arc<ManualClock>,
 }
 

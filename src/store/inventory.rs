@@ -9,7 +9,7 @@ use crate::store::port::{Revision, Store, StoreError};
 /// One thing in a store, as it lies there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
-    /// The text of its key, as [`RecordKey`] prints it.
+    /// The text of its key, as `RecordKey` prints it.
     pub name: String,
     /// When the store will drop it by itself.
     pub expires_at: Option<Timestamp>,
@@ -22,7 +22,7 @@ pub struct Stored {
 pub enum Content {
     /// A text, most likely that of a record.
     Text {
-        /// The text that [`Record::decode`] reads, with what the store adds of its own.
+        /// The text that `Record::decode` reads, with what the store adds of its own.
         text: String,
         /// Its state; `None`: it was not written by this program.
         revision: Option<Revision>,

@@ -2,10 +2,10 @@
 //!
 //! A record is one string with compact JSON, so a read is one `GET`. A change is one script that
 //! compares the revision, sets the record with its expiry, and appends to the change log of the
-//! record's shard. Every node reads the logs ([`log_reader`]) and thereby renews the leases that its cache
-//! stands on; [`confirm`] waits until all nodes have read a change.
+//! record's shard. Every node reads the logs (`log_reader`) and thereby renews the leases that its cache
+//! stands on; `confirm` waits until all nodes have read a change.
 //!
-//! Connections have one fate: if any of them fails, all are made anew ([`link`]), so that a node
+//! Connections have one fate: if any of them fails, all are made anew (`link`), so that a node
 //! never reads records from one server and the log from another. Without a link calls fail at
 //! once, and nothing queues up for a server that does not answer.
 
