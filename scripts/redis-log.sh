@@ -15,37 +15,17 @@ It only reads. About 1,000 entries of each shard are kept.
 TEXT
 }
 
-prefix=tg count=20
-while (($#)); do
-    case $1 in
-        -h | --help)
-            usage
-            exit 0
-            ;;
-        --prefix)
-            prefix=${2:?a prefix}
-            shift 2
-            ;;
-        --count)
-            count=${2:?a number}
-            shift 2
-            ;;
-        --)
-            shift
-            break
-            ;;
-        *)
-            usage >&2
-            exit 2
-            ;;
-    esac
-done
+number_option=--count number=20
+# shellcheck source=scripts/redis-options
+source "$(dirname "${BASH_SOURCE[0]}")/redis-options"
+read_options "$@"
+set -- ${cli_options[@]+"${cli_options[@]}"}
 
 for shard in $(seq -w 00 63); do
-    redis-cli "$@" --raw XREVRANGE "$prefix:{s$shard}:log" + - COUNT "$count" |
+    redis-cli "$@" --raw XREVRANGE "$prefix:{s$shard}:log" + - COUNT "$number" |
         while read -r id && read -r what && read -r name; do
             printf '%s %s %s %s\n' "$id" "$shard" "$what" "$name"
         done
-done | sort -t - -k 1,1n | tail -n "$count" | while read -r id shard what name; do
+done | sort -t - -k 1,1n | tail -n "$number" | while read -r id shard what name; do
     printf '%s  s%s  %-8s %s\n' "$(date -u -d "@$((${id%-*} / 1000))" +%FT%TZ)" "$shard" "$what" "$name"
 done

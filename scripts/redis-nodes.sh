@@ -17,18 +17,10 @@ It only reads.
 TEXT
 }
 
-prefix=tg
-case ${1:-} in
-    -h | --help)
-        usage
-        exit 0
-        ;;
-    --prefix)
-        prefix=${2:?a prefix}
-        shift 2
-        ;;
-esac
-if [[ ${1:-} == -- ]]; then shift; fi
+# shellcheck source=scripts/redis-options
+source "$(dirname "${BASH_SOURCE[0]}")/redis-options"
+read_options "$@"
+set -- ${cli_options[@]+"${cli_options[@]}"}
 
 declare -A shards behind lease beat
 for shard in $(seq -w 00 63); do

@@ -15,31 +15,11 @@ It only reads, with SCAN, which does not hold up others.
 TEXT
 }
 
-prefix=tg sample=1000
-while (($#)); do
-    case $1 in
-        -h | --help)
-            usage
-            exit 0
-            ;;
-        --prefix)
-            prefix=${2:?a prefix}
-            shift 2
-            ;;
-        --sample)
-            sample=${2:?a number}
-            shift 2
-            ;;
-        --)
-            shift
-            break
-            ;;
-        *)
-            usage >&2
-            exit 2
-            ;;
-    esac
-done
+number_option=--sample number=1000
+# shellcheck source=scripts/redis-options
+source "$(dirname "${BASH_SOURCE[0]}")/redis-options"
+read_options "$@"
+set -- ${cli_options[@]+"${cli_options[@]}"}
 
 keys=$(mktemp)
 trap 'rm -f "$keys"' EXIT
@@ -53,7 +33,7 @@ while read -r number kind; do
     total=0 seen=0
     while read -r bytes; do
         total=$((total + bytes)) seen=$((seen + 1))
-    done < <(grep -F "}:$kind" "$keys" | shuf -n "$sample" --random-source=<(yes) |
+    done < <(grep -F "}:$kind" "$keys" | shuf -n "$number" --random-source=<(yes) |
         sed 's/.*/MEMORY USAGE "&"/' | redis-cli "$@" --raw | grep -E '^[0-9]+$')
     each=$((seen ? total / seen : 0))
     printf '%-10s %10s %12s %14s\n' "$kind" "$number" "$each" "$((each * number))"
