@@ -50,7 +50,7 @@ pub fn build_with_routes(config: Config, public: Routes) -> anyhow::Result<Assem
             (store, Arc::new(Freshness::alone()), None)
         }
         StoreLocation::Redis(settings) => {
-            let freshness = Arc::new(Freshness::leased(settings.lease));
+            let freshness = Arc::new(settings.freshness());
             let redis = Redis::serve(*settings, Arc::clone(&freshness), Arc::clone(&metrics));
             let redis = Arc::new(redis);
             (Arc::clone(&redis) as Arc<dyn Store>, freshness, Some(redis))

@@ -24,6 +24,8 @@ pub struct Freshness {
 #[derive(Debug)]
 struct Leases {
     length: Duration,
+    /// Whether a read of a record is as good as a read of the log.
+    reads_count: bool,
     /// For each shard the moment at which its last good log read began, plus one; zero: none yet.
     read_at: [AtomicU64; SHARDS],
 }
@@ -47,10 +49,21 @@ impl Freshness {
         }
     }
 
-    /// Of one of several nodes: what was read serves for `length` after the log was.
+    /// Of one of several nodes: what was read serves for `length` after it or the log was.
     pub fn leased(length: Duration) -> Self {
+        Self::with_leases(length, true)
+    }
+
+    /// The same where a record may come from a server that has been deposed, and only a read of the
+    /// log proves the opposite: what was read serves for `length` after the log was.
+    pub fn leased_by_log(length: Duration) -> Self {
+        Self::with_leases(length, false)
+    }
+
+    fn with_leases(length: Duration, reads_count: bool) -> Self {
         let leases = Leases {
             length,
+            reads_count,
             read_at: [const { AtomicU64::new(0) }; SHARDS],
         };
         Self {
@@ -82,15 +95,23 @@ impl Freshness {
     /// Whether what was read after `noted` may be served now: no change was heard of since, and
     /// one would have been.
     pub fn may_serve(&self, noted: &Noted) -> bool {
-        if !self.is_current(noted.generation) {
-            return false;
-        }
+        // The generation last: a lease that was renewed in between, by a read of the log that
+        // brought the change, would else make up for a generation that was looked at before.
+        self.has_lease(noted) && self.is_current(noted.generation)
+    }
+
+    fn has_lease(&self, noted: &Noted) -> bool {
         let Some(leases) = &self.leases else {
             return true;
         };
         let read_at = leases.read_at[usize::from(noted.shard)].load(Ordering::SeqCst);
-        let as_of = noted.at.max(Moment::from_nanos(read_at.saturating_sub(1)));
-        self.clock.now().since(as_of) < leases.length
+        let log = read_at.checked_sub(1).map(Moment::from_nanos);
+        let as_of = if leases.reads_count {
+            log.max(Some(noted.at))
+        } else {
+            log
+        };
+        as_of.is_some_and(|as_of| self.clock.now().since(as_of) < leases.length)
     }
 
     /// How long ago it was noted.
@@ -194,5 +215,17 @@ mod tests {
         assert!(freshness.lease_age(3).unwrap() < age + Duration::from_secs(1));
         // What was just read serves by itself: the read was as good as a look at the log.
         assert!(freshness.may_serve(&freshness.note(&key())));
+    }
+
+    #[test]
+    fn where_a_server_may_be_deposed_only_the_log_counts() {
+        let freshness = Freshness::leased_by_log(Duration::from_secs(60));
+        let noted = freshness.note(&key());
+        assert!(!freshness.may_serve(&noted), "the log was never read");
+        freshness.renew(key().shard(), freshness.now());
+        assert!(freshness.may_serve(&noted));
+        let freshness = Freshness::leased_by_log(Duration::ZERO);
+        freshness.renew(key().shard(), freshness.now());
+        assert!(!freshness.may_serve(&freshness.note(&key())));
     }
 }

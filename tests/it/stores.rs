@@ -9,7 +9,6 @@ use ticketgate::clock::{Clock as _, ManualClock, SystemClock};
 use ticketgate::metrics::Metrics;
 use ticketgate::store::cached::{self, Cached};
 use ticketgate::store::conformance::{Subject, suite};
-use ticketgate::store::freshness::Freshness;
 use ticketgate::store::port::Store;
 use ticketgate::store::redis::{Redis, Settings};
 
@@ -48,15 +47,16 @@ async fn bare(settings: Settings) -> Subject {
 }
 
 async fn cached(settings: Settings) -> Subject {
-    let clock = Arc::new(ManualClock::at(SystemClock.now()));
     let metrics = Arc::new(Metrics::new());
-    let freshness = Arc::new(Freshness::leased(LEASE));
+    let freshness = Arc::new(settings.freshness());
     let redis = Redis::serve(settings, Arc::clone(&freshness), Arc::clone(&metrics));
     let started = Instant::now();
     while let Err(error) = redis.ready().await {
         assert!(started.elapsed() < PATIENCE, "{error}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    // Not before it is ready: records end by the time of Redis.
+    let clock = Arc::new(ManualClock::at(SystemClock.now()));
     let cache = cached::Settings::default();
     let store = Cached::new(Arc::new(redis), &cache, freshness, clock.clone(), metrics);
     Subject {

@@ -18,13 +18,16 @@ use crate::store::record::RecordKey;
 use crate::store::redis::change_log::Position;
 use crate::store::redis::keys::LOG_LENGTH;
 use crate::store::redis::link::Link;
-use crate::store::redis::scripts;
+use crate::store::redis::scripts::{self, Call};
 use crate::store::redis::{Shared, revision_text};
 
 /// The pauses between looks at the registry: twice as long each time, up to the last.
 const PAUSES: (Duration, Duration) = (Duration::from_micros(500), Duration::from_millis(8));
 /// What is added to a lease that is waited out, for a node that has decided and has yet to answer.
 const MARGIN: Duration = Duration::from_millis(50);
+
+/// A position, and the registry.
+type Asked = (String, HashMap<String, String>);
 
 /// What the registry says of a node.
 struct Node {
@@ -40,9 +43,8 @@ pub async fn confirm(
 ) -> Result<Confirmation, StoreError> {
     let shard = key.shard();
     let link = shared.link()?;
-    let (position, nodes) = ask(shared, &link, key, state).await?;
+    let (position, nodes, replicas) = ask(shared, &link, key, state).await?;
     let asked = Stopwatch::start();
-    let replicas = wait_for_replicas(shared, &link, shard).await?;
     let leases = nodes.values().map(|node| node.lease);
     let longest = leases.fold(shared.settings.lease, Duration::max) + MARGIN;
     let total = nodes.len();
@@ -70,17 +72,20 @@ pub async fn confirm(
     }
 }
 
+/// Asks, and has the replicas get all of it where the settings say so. Returns the position that
+/// nodes have to reach, the nodes, and how many replicas have it.
 async fn ask(
     shared: &Shared,
     link: &Link,
     key: &RecordKey,
     state: Option<Revision>,
-) -> Result<(Position, HashMap<String, Node>), StoreError> {
+) -> Result<(Position, HashMap<String, Node>, Option<usize>), StoreError> {
     let shard = key.shard();
+    let log = shared.keys.log(shard);
     let call = scripts::ASK.call(
         [
             shared.keys.record(key),
-            shared.keys.log(shard),
+            log.clone(),
             shared.keys.nodes(shard),
         ],
         [
@@ -91,18 +96,50 @@ async fn ask(
             shard.to_string(),
         ],
     );
-    let asking = link.confirm.run::<(String, HashMap<String, String>)>(&call);
-    let (position, nodes) = shared.call(StoreCallLabel::Confirm, link, asking).await?;
+    let ((position, nodes), replicas) = match shared.settings.min_replicas {
+        0 => {
+            let asking = link.confirm.run::<Asked>(&call);
+            (
+                shared.call(StoreCallLabel::Confirm, link, asking).await?,
+                None,
+            )
+        }
+        wanted => ask_and_wait(shared, link, &call, &log, wanted).await?,
+    };
     if position.is_empty() {
         return Err(StoreError::Conflict);
     }
-    let position = position
-        .parse()
-        .map_err(|_| StoreError::Unavailable("Redis named a position that is none".into()))?;
+    let position = position.parse();
+    let position = position.map_err(|_| unavailable("Redis named a position that is none"))?;
     let nodes = nodes
         .into_iter()
         .map(|(node, said)| (node, Node::read(&said)));
-    Ok((position, nodes.collect()))
+    Ok((position, nodes.collect(), replicas))
+}
+
+async fn ask_and_wait(
+    shared: &Shared,
+    link: &Link,
+    call: &Call,
+    log: &str,
+    wanted: usize,
+) -> Result<(Asked, Option<usize>), StoreError> {
+    // One after another: a question behind somebody else's wait would look like silence, and
+    // silence ends the link.
+    let turn = timeout(shared.settings.lease, link.turn.lock()).await;
+    let _turn = turn.map_err(|_| unavailable("too many revokes wait for slow replicas"))?;
+    let at_most = shared.settings.timeout * 3 / 5;
+    let asking = link.confirm.run_and_wait(call, log, wanted, at_most);
+    let (asked, have): (Asked, usize) = shared.call(StoreCallLabel::Confirm, link, asking).await?;
+    if have < wanted && !asked.0.is_empty() {
+        let text = format!("{have} of {wanted} replicas have the change (store.min_replicas)");
+        return Err(unavailable(&text));
+    }
+    Ok((asked, Some(have)))
+}
+
+fn unavailable(text: &str) -> StoreError {
+    StoreError::Unavailable(text.into())
 }
 
 async fn registry(
@@ -114,33 +151,6 @@ async fn registry(
     command.arg(shared.keys.nodes(shard));
     let asking = link.write.send(&command);
     shared.call(StoreCallLabel::Confirm, link, asking).await
-}
-
-/// The question was a write on this connection, and replicas get writes in order: those that have
-/// it have everything before it.
-async fn wait_for_replicas(
-    shared: &Shared,
-    link: &Link,
-    shard: usize,
-) -> Result<Option<usize>, StoreError> {
-    let wanted = shared.settings.min_replicas;
-    if wanted == 0 {
-        return Ok(None);
-    }
-    let log = shared.keys.log(shard);
-    let at_most = shared.settings.timeout * 4 / 5;
-    let waiting = link.confirm.wait(&log, wanted, at_most);
-    let have = timeout(shared.settings.timeout, waiting).await;
-    match have {
-        Ok(Ok(have)) if have >= wanted => Ok(Some(have)),
-        Ok(Ok(have)) => Err(StoreError::Unavailable(
-            format!("{have} of {wanted} replicas have the change (store.min_replicas)").into(),
-        )),
-        Ok(Err(error)) => Err(super::unavailable(&error)),
-        Err(_) => Err(StoreError::Unavailable(
-            "Redis did not wait for its replicas in time".into(),
-        )),
-    }
 }
 
 impl Node {

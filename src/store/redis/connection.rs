@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
+use redis::aio::{ConnectionLike as _, MultiplexedConnection};
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
-use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
+use redis::cluster_routing::{Route, SingleNodeRoutingInfo, SlotAddr};
 use redis::io::tcp::TcpSettings;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue,
@@ -209,30 +209,41 @@ impl Connection {
         }
     }
 
-    /// Waits until the replicas of the master of `key` have what this connection has written, and
-    /// returns how many have.
-    pub async fn wait(&self, key: &str, replicas: usize, at_most: Duration) -> RedisResult<usize> {
-        let mut command = cmd("WAIT");
-        command.arg(replicas).arg(at_most.as_millis() as u64);
-        match self.clone() {
-            Connection::One(mut connection) => command.query_async(&mut connection).await,
+    /// Runs a script on the master of `key`, then waits until replicas have everything that was
+    /// written before. Returns the reply, and how many have it.
+    ///
+    /// Both go out as one: `WAIT` speaks of the writes of its own connection. Behind a reconnect, or
+    /// on another server of a Cluster, it would be answered at once.
+    pub async fn run_and_wait<T: FromRedisValue>(
+        &self,
+        call: &Call,
+        key: &str,
+        replicas: usize,
+        at_most: Duration,
+    ) -> RedisResult<(T, usize)> {
+        let mut wait = cmd("WAIT");
+        wait.arg(replicas).arg(at_most.as_millis() as u64);
+        let mut both = redis::pipe();
+        // By its text: where the server does not know the hash, the wait would be for nothing.
+        both.add_command(call.by_text()).add_command(wait);
+        let replies = match self.clone() {
+            Connection::One(mut connection) => connection.req_packed_commands(&both, 0, 2).await?,
             Connection::Cluster(mut connection) => {
-                let reply = connection.route_command(command, to_master_of(key)).await?;
-                Ok(usize::from_redis_value(reply)?)
+                let master = Route::with_key(key, SlotAddr::Master);
+                let master = SingleNodeRoutingInfo::SpecificNode(master);
+                connection.route_pipeline(both, 0, 2, master).await?
             }
-        }
+        };
+        let mut replies = replies.into_iter().map(Value::extract_error);
+        let mut next = || replies.next().unwrap_or(Ok(Value::Nil));
+        let reply = T::from_redis_value(next()?)?;
+        Ok((reply, usize::from_redis_value(next()?)?))
     }
 
     /// Whether the server on the other side answers.
     pub async fn ping(&self) -> RedisResult<()> {
         self.send::<Value>(&cmd("PING")).await.map(drop)
     }
-}
-
-/// The route to the master that has a key.
-pub fn to_master_of(key: &str) -> RoutingInfo {
-    let route = Route::with_key(key, SlotAddr::Master);
-    RoutingInfo::SingleNode(SingleNodeRoutingInfo::SpecificNode(route))
 }
 
 impl Hints {

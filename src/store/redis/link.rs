@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use redis::{RedisError, RedisResult};
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 
 use crate::metrics::StoreCallLabel;
 use crate::store::redis::Shared;
@@ -26,6 +26,9 @@ pub struct Link {
     pub write: Connection,
     /// Waits for replicas, and would hold up everything else meanwhile.
     pub confirm: Connection,
+    /// Held by whoever waits for replicas: until the server has answered, it does not even look at
+    /// what comes next on that connection.
+    pub turn: Mutex<()>,
     silent_reads: AtomicU32,
     broken: Notify,
 }
@@ -70,8 +73,14 @@ impl Link {
 
     /// Whether the servers answer on the connections that may have nothing to do for long.
     pub async fn ping(&self) -> RedisResult<()> {
-        let answers = tokio::try_join!(self.read.ping(), self.confirm.ping());
-        answers.map(drop)
+        let confirm = async {
+            // One that is in use is watched by whoever uses it.
+            match self.turn.try_lock() {
+                Ok(_turn) => self.confirm.ping().await,
+                Err(_) => Ok(()),
+            }
+        };
+        tokio::try_join!(self.read.ping(), confirm).map(drop)
     }
 
     /// Waits until it has to be given up.
@@ -170,6 +179,7 @@ impl Link {
             read,
             write,
             confirm,
+            turn: Mutex::new(()),
             silent_reads: AtomicU32::new(0),
             broken: Notify::new(),
         }

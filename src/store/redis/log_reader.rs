@@ -28,6 +28,7 @@ use crate::store::redis::change_log::{BATCH, Digest, Entry, Position, digest};
 use crate::store::redis::connection::in_words;
 use crate::store::redis::link::{self, Attached, Link};
 use crate::store::redis::scripts;
+use crate::store::redis::trust::Trust;
 
 /// How often in a lease all logs are read.
 const READS_IN_A_LEASE: u32 = 4;
@@ -42,6 +43,8 @@ struct LogReader {
     freshness: Arc<Freshness>,
     /// How often in a row each shard could not be read.
     failures: [u8; SHARDS],
+    /// Of the masters of a Cluster; others are beyond doubt when their logs are read.
+    trust: Option<Trust>,
     /// What the registry of each shard said when it was looked at last.
     registry: Vec<HashMap<String, String>>,
     /// Counts the reads of all logs.
@@ -53,10 +56,13 @@ pub async fn follow(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
     let Some(freshness) = shared.freshness.clone() else {
         return;
     };
+    let is_cluster = shared.settings.address.servers.is_cluster();
+    let lease = shared.settings.lease;
     let mut reader = LogReader {
         shared: Arc::clone(&shared),
         freshness,
         failures: [0; SHARDS],
+        trust: is_cluster.then(|| Trust::none(lease, lease / READS_IN_A_LEASE / 2)),
         registry: vec![HashMap::new(); SHARDS],
         beat: 0,
     };
@@ -141,7 +147,8 @@ impl LogReader {
         let alive = async {
             // A Cluster's connections look after themselves, and one of its masters may be down.
             if !self.shared.settings.address.servers.is_cluster() {
-                link.ping().await.map_err(|error| in_words(&error))?;
+                let pong = link.ping().await;
+                pong.map_err(|error| format!("Redis at {}: {}", link.server, in_words(&error)))?;
             }
             let pong = listener.ping().await;
             pong.map_err(|error| format!("the connection for news: {}", in_words(&error)))
@@ -175,11 +182,12 @@ impl LogReader {
             let mut again = BTreeSet::new();
             let mut to_their_ends = Vec::new();
             let mut forget_all = false;
+            let mut outcome = Ok(());
             for (shard, reply) in unread.into_iter().zip(replies) {
                 let entries = match reply {
                     Ok(entries) => entries,
                     Err(problem) => {
-                        self.note_failure(shard, problem)?;
+                        outcome = outcome.and(self.note_failure(shard, problem));
                         continue;
                     }
                 };
@@ -193,23 +201,37 @@ impl LogReader {
                     to_their_ends.push(shard);
                 }
             }
+            // Before any failure is returned: the positions have moved, and nobody would ever learn
+            // again what was missed.
             if forget_all {
                 self.freshness.invalidate_all();
             }
+            outcome?;
             if let Some(since) = since {
                 to_their_ends
                     .into_iter()
-                    .for_each(|shard| self.freshness.renew(shard, since));
+                    .for_each(|shard| self.renew(shard, since));
             }
             unread = again;
         }
         Ok(())
     }
 
+    fn renew(&mut self, shard: usize, since: Moment) {
+        let age = self.freshness.lease_age(shard);
+        let trust = self.trust.as_mut();
+        if trust.is_none_or(|trust| trust.may_renew(shard, since, age)) {
+            self.freshness.renew(shard, since);
+        }
+    }
+
     /// One server that cannot be read is given up at once. Of a Cluster, one master may be down
     /// and the others go on.
     fn note_failure(&mut self, shard: usize, problem: String) -> Result<(), String> {
         let is_cluster = self.shared.settings.address.servers.is_cluster();
+        if let Some(trust) = &mut self.trust {
+            trust.lose(shard);
+        }
         self.failures[shard] = self.failures[shard].saturating_add(1);
         let problem = format!("the change log of shard {shard:02}: {problem}");
         if !is_cluster || self.failures[shard] >= CLUSTER_PATIENCE {

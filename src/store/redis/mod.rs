@@ -19,6 +19,7 @@ mod link;
 mod log_reader;
 mod scripts;
 mod sentinel;
+mod trust;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -65,6 +66,18 @@ pub struct Settings {
     pub timeout: Duration,
     /// How many replicas must have a revoke before it is answered.
     pub min_replicas: usize,
+}
+
+impl Settings {
+    /// What a cache in front of the store leans on.
+    pub fn freshness(&self) -> Freshness {
+        match self.address.servers {
+            address::Servers::One { .. } => Freshness::leased(self.lease),
+            address::Servers::Sentinel { .. } | address::Servers::Cluster(_) => {
+                Freshness::leased_by_log(self.lease)
+            }
+        }
+    }
 }
 
 /// The shared store.

@@ -68,11 +68,13 @@ pub const REVISION_AT: std::ops::Range<usize> = 8..19;
 ///
 /// Keys: record, log. Arguments: the revision seen (empty: no record), the new text (empty: the
 /// record goes), its end in Unix seconds (empty: none), the log's length, the record's name, the
-/// channel, the shard. Returns 1, or 0 for another state.
+/// channel, the shard. Returns 1, or 0 for another state. A client that sends it again because the
+/// reply got lost is told 1 as well: the state is the one that it wants.
 pub static PUT: Script = Script::new(
     r"
 local current = redis.call('GET', KEYS[1])
 local revision = current and string.sub(current, 9, 19) or ''
+if ARGV[2] ~= '' and revision == string.sub(ARGV[2], 9, 19) then return 1 end
 if revision ~= ARGV[1] then return 0 end
 if ARGV[2] == '' then
   redis.call('DEL', KEYS[1])
