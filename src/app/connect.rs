@@ -12,9 +12,11 @@ use crate::engine::decision::{Decision, DenyReason, Grant};
 use crate::engine::member::Member;
 use crate::hooks::connection::{BrokerConnection, ForeignNames};
 use crate::mqtt::request::ConnectRequest;
+use crate::names::token_id::TokenId;
 use crate::names::username::{PresentedUsername, Username};
 use crate::secret::SecretStr;
 use crate::store::port::{self, Change, StoreError};
+use crate::store::record::{Kept as _, TokenIndex};
 
 impl App {
     /// Decides a CONNECT.
@@ -65,6 +67,13 @@ impl App {
                     port::reread::<Holder>(&*self.store, &username).await?;
                     (organization, holder) = self.named(&username).await?;
                 }
+                if !knows(holder.as_deref(), password)
+                    && self.is_minted_for(&username, password.id).await?
+                {
+                    // That is written with the credential: what was read a moment ago is too old.
+                    self.store.read_newer(&Holder::key(&username)).await?;
+                    (organization, holder) = self.named(&username).await?;
+                }
                 Proof::Minted(password)
             }
             Presented::ApiKey(_) => Proof::ApiKey,
@@ -87,6 +96,12 @@ impl App {
             self.renew_digest(&grant.username, password);
         }
         Ok(decision)
+    }
+
+    /// Whether the token's index names this user.
+    async fn is_minted_for(&self, name: &Username, token: TokenId) -> Result<bool, StoreError> {
+        let index = port::read::<TokenIndex>(&*self.store, &token).await?;
+        Ok(index.is_some_and(|index| index.username() == *name))
     }
 
     /// Whether a password that somebody chose is right. A name without one costs the same time.

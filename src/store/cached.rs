@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use quick_cache::sync::Cache;
+use tokio::time::sleep;
 
 use crate::clock::{Clock, Moment, Stopwatch};
 use crate::metrics::{CacheLabel, Metrics};
@@ -139,14 +140,15 @@ impl Parts {
         Ok(loaded)
     }
 
-    /// Whether the cache holds what was read a moment ago. Whoever shows a dead login again and
-    /// again would else have the store read each time.
-    fn was_just_read(&self, key: &RecordKey) -> bool {
+    /// How long it is until the record may be read for somebody who believes it outdated. Whoever
+    /// shows a dead login again and again would else have the store read each time.
+    fn rest(&self, key: &RecordKey) -> Duration {
         let seen = match self.records.get(key) {
             Some(entry) => Some(entry.seen),
             None => self.absent.get(key),
         };
-        seen.is_some_and(|seen| self.freshness.age(&seen.noted) < REREAD_AFTER)
+        let age = seen.map(|seen| self.freshness.age(&seen.noted));
+        age.map_or(Duration::ZERO, |age| REREAD_AFTER.saturating_sub(age))
     }
 
     fn seen(&self, noted: Noted, keep: Duration) -> Seen {
@@ -236,8 +238,19 @@ impl Store for Cached {
     }
 
     async fn reread(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
-        if !self.parts.was_just_read(key) {
+        if self.parts.rest(key).is_zero() {
             self.parts.freshness.invalidate(key);
+        }
+        self.get(key).await
+    }
+
+    async fn read_newer(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
+        let Parts { freshness, .. } = &*self.parts;
+        let before = freshness.generation(key);
+        sleep(self.parts.rest(key)).await;
+        // Else somebody has, since we were asked: what is read after that is new enough.
+        if freshness.is_current(before) {
+            freshness.invalidate(key);
         }
         self.get(key).await
     }

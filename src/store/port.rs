@@ -121,6 +121,12 @@ pub trait Store: Send + Sync + 'static {
         self.get(key).await
     }
 
+    /// Reads a record that is known to have changed since it was cached. A cache may take its time
+    /// where it has read the record a moment ago, but does not keep to that.
+    async fn read_newer(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
+        self.get(key).await
+    }
+
     /// Notes the state of a record before it is read, for [`is_current`](Store::is_current).
     fn note(&self, _key: &RecordKey) -> Generation {
         Generation::default()

@@ -1,5 +1,7 @@
 //! Several records at one moment, and records that somebody knows to be newer.
 
+use futures_util::future::join_all;
+
 use super::*;
 use crate::clock::Stopwatch;
 use crate::store::port;
@@ -96,4 +98,24 @@ async fn who_knows_better_than_the_cache_is_believed_once_in_a_while() {
     }
     let most = watch.elapsed().div_duration_f64(REREAD_AFTER) as usize + 1;
     assert!(stack.slow.reads() <= reads + most, "read a moment ago");
+}
+
+#[tokio::test]
+async fn who_can_tell_that_the_cache_is_old_waits_for_what_is_new() {
+    let stack = Stack::new();
+    let (key, newer) = (some_key(), some_record());
+    assert_eq!(look(&stack.cached, &key).await.unwrap(), None);
+    stack.set(&key, newer.clone()).await;
+    let found = stack.cached.read_newer(&key).await.unwrap().unwrap();
+    assert_eq!(Some(found.record), newer);
+    let (reads, watch) = (stack.slow.reads(), Stopwatch::start());
+    let crowd = (0..100).map(|_| stack.cached.read_newer(&key));
+    for newer in join_all(crowd).await {
+        assert!(newer.unwrap().is_some());
+    }
+    let most = watch.elapsed().div_duration_f64(REREAD_AFTER) as usize + 1;
+    assert!(
+        stack.slow.reads() <= reads + most,
+        "one read for all of them"
+    );
 }
