@@ -5,6 +5,7 @@ mod exchange;
 mod hooks;
 mod program;
 mod rabbitmq;
+mod race;
 mod records;
 mod redis_servers;
 mod revoke;

@@ -1,7 +1,8 @@
 //! What the tests share: a server in this process, the program as a process, a private RabbitMQ,
-//! private Redis servers, a network that fails.
+//! private Redis servers, a network that fails, several servers on one store.
 
 pub mod mqtt;
+pub mod nodes;
 pub mod program;
 pub mod proxy;
 pub mod rabbitmq;

@@ -2,7 +2,7 @@
 
 mod connection;
 mod control;
-mod hold;
+pub mod hold;
 
 use std::net::{Shutdown, SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;

@@ -63,6 +63,11 @@ impl Sentinels {
         &self.sentinels[index]
     }
 
+    /// The master and its replicas.
+    pub fn servers(&self) -> &[RedisServer] {
+        &self.servers
+    }
+
     /// The server on this port.
     pub fn server(&self, port: u16) -> &RedisServer {
         let mut servers = self.servers.iter();
