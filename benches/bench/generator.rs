@@ -1,15 +1,19 @@
-//! The load: one thread, raw HTTP over many connections, each with one request under way.
+//! The load: one thread, raw HTTP over many connections, each with one request under way at most.
 //!
-//! It is closed-loop: a connection sends its next request when the reply to the last has come.
+//! Closed loop: a connection sends its next request when the reply to the last has come. Open
+//! loop: requests have a timetable, and what takes long does not slow it down; a request for which
+//! no connection is free waits, and its time counts from when it should have been sent.
+//!
 //! Requests are made up beforehand, and every reply is read and compared, so that a fast "no"
 //! cannot pass for a fast "yes".
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _, stdin};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -18,13 +22,15 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use serde::{Deserialize, Serialize};
 
-use crate::machine::CpuTime;
-use crate::server::bodies_file;
-use crate::statistics;
+use crate::http::Reply;
+use crate::place::bodies_file;
 use crate::target::Target;
+use crate::turn::{Latencies, Mark, Turn};
 
 /// How long replies that are under way at the end may still take.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How long the open loop sleeps when there is nothing to do. The poll counts in milliseconds.
+const NAP: Duration = Duration::from_micros(50);
 
 /// Whom to load.
 #[derive(Args)]
@@ -32,45 +38,27 @@ pub struct Arguments {
     address: SocketAddr,
     /// The server's process.
     server: u32,
-    /// Where it left the bodies.
+    /// Where the bodies are.
     folder: PathBuf,
 }
 
 /// One turn, a line on standard input.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Job {
     /// What to send where.
     pub target: Target,
     /// Over how many connections.
     pub connections: usize,
+    /// Which login is the first.
+    pub first: u64,
     /// How long before anything is measured.
     pub warm_up: Duration,
     /// How long is measured.
     pub measured: Duration,
     /// Stop when so many were sent, if that comes first.
     pub limit: Option<u64>,
-}
-
-/// What came of a turn, a line on standard output. Whatever is per request or second is of the
-/// measured time only.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Turn {
-    /// Requests that were answered, all of them with a yes, warm-up and the rest included.
-    pub answered: u64,
-    /// Answers a second.
-    pub per_second: f64,
-    /// The time that half of the answers took at most, in microseconds.
-    pub p50: f64,
-    /// The time that 99 of 100 took at most.
-    pub p99: f64,
-    /// Microseconds of processor time that the server took for one request.
-    pub server_cpu: f64,
-    /// Of these, outside the kernel.
-    pub server_user_cpu: f64,
-    /// The share of its core that the server used.
-    pub server_busy: f64,
-    /// The share of its core that the generator used.
-    pub generator_busy: f64,
+    /// Open loop: so many a second.
+    pub rate: Option<f64>,
 }
 
 /// Does the jobs on standard input until it ends.
@@ -88,6 +76,21 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+impl Job {
+    /// Sends as many requests as there are logins, once each.
+    pub fn once_each(target: Target, connections: usize, logins: u64) -> Self {
+        Self {
+            target,
+            connections,
+            first: 0,
+            warm_up: Duration::ZERO,
+            measured: Duration::from_secs(600),
+            limit: Some(logins),
+            rate: None,
+        }
+    }
+}
+
 /// The requests of a target.
 struct Source {
     target: Target,
@@ -102,25 +105,24 @@ struct Load<'a> {
     server: u32,
     poll: Poll,
     connections: Vec<Connection>,
+    /// Those of them without a request under way. They take turns: the server closes one that says
+    /// nothing at first.
+    idle: VecDeque<usize>,
+    /// When the timetable begins.
+    begin: Instant,
     /// Requests sent and replies received so far.
     sent: u64,
     answered: u64,
-    /// How long each reply of the measured time took, in units of 100 ns.
-    latencies: Vec<u32>,
+    /// How long each reply of the measured time took.
+    latencies: Latencies,
 }
 
 struct Connection {
     stream: TcpStream,
-    sent_at: Instant,
+    /// When the request was sent, or should have been.
+    due: Instant,
     reply: [u8; 1024],
     filled: usize,
-}
-
-/// The state of both processes at a moment.
-struct Mark {
-    at: Instant,
-    server: CpuTime,
-    generator: CpuTime,
 }
 
 impl Source {
@@ -153,46 +155,55 @@ impl<'a> Load<'a> {
             job,
             server: arguments.server,
             poll,
+            idle: (0..connections.len()).collect(),
             connections,
+            begin: Instant::now(),
             sent: 0,
             answered: 0,
-            latencies: Vec::with_capacity(1 << 20),
+            latencies: Latencies::with_room_for(1 << 20),
         })
     }
 
     fn run(mut self) -> anyhow::Result<Turn> {
-        let begin = Instant::now();
-        for nth in 0..self.connections.len() {
-            self.send(nth, Instant::now())?;
-        }
-        self.answer_until(begin + self.job.warm_up)?;
+        self.begin = Instant::now();
+        self.answer_until(self.begin + self.job.warm_up)?;
         self.latencies.clear();
         let first = self.mark()?;
         self.answer_until(first.at + self.job.measured)?;
         let last = self.mark()?;
         let latencies = std::mem::take(&mut self.latencies);
         self.drain()?;
-        Ok(turn(self.answered, latencies, &first, &last))
+        Ok(Turn::between(&first, &last, latencies, self.answered))
     }
 
     /// Sends and receives until a moment, or until everything that was to be sent is answered.
     fn answer_until(&mut self, end: Instant) -> anyhow::Result<()> {
         let mut events = Events::with_capacity(256);
         loop {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.is_done() {
+            let now = Instant::now();
+            if now >= end || self.is_done() {
                 return Ok(());
             }
-            self.poll.poll(&mut events, Some(left))?;
+            self.send_due(now)?;
+            self.wait(&mut events, end - now)?;
             for event in &events {
-                let nth = event.token().0;
-                if let Some(now) = self.receive(nth)?
-                    && self.job.limit.is_none_or(|limit| self.sent < limit)
-                {
-                    self.send(nth, now)?;
+                if let Some(now) = self.receive(event.token().0)? {
+                    self.send_due(now)?;
                 }
             }
         }
+    }
+
+    /// Waits for replies; where there is a timetable, no longer than it allows.
+    fn wait(&mut self, events: &mut Events, left: Duration) -> anyhow::Result<()> {
+        if self.job.rate.is_none() {
+            return Ok(self.poll.poll(events, Some(left))?);
+        }
+        self.poll.poll(events, Some(Duration::ZERO))?;
+        if events.is_empty() {
+            thread::sleep(NAP);
+        }
+        Ok(())
     }
 
     /// Receives what is still under way.
@@ -218,10 +229,23 @@ impl<'a> Load<'a> {
         self.job.limit.is_some_and(|limit| self.answered >= limit)
     }
 
-    fn send(&mut self, nth: usize, now: Instant) -> anyhow::Result<()> {
-        let request = self.source.nth(self.sent);
-        self.connections[nth].send(request, now)?;
-        self.sent += 1;
+    /// Sends as much as is due and connections are free for.
+    fn send_due(&mut self, now: Instant) -> anyhow::Result<()> {
+        while self.job.limit.is_none_or(|limit| self.sent < limit) {
+            let due = match self.job.rate {
+                Some(rate) => self.begin + Duration::from_secs_f64(self.sent as f64 / rate),
+                None => now,
+            };
+            if due > now {
+                return Ok(());
+            }
+            let Some(nth) = self.idle.pop_front() else {
+                return Ok(());
+            };
+            let request = self.source.nth(self.job.first + self.sent);
+            self.connections[nth].send(request, due)?;
+            self.sent += 1;
+        }
         Ok(())
     }
 
@@ -233,18 +257,14 @@ impl<'a> Load<'a> {
             return Ok(None);
         }
         let now = Instant::now();
-        let took = (now - connection.sent_at).as_nanos() / 100;
-        self.latencies.push(u32::try_from(took).unwrap_or(u32::MAX));
+        self.latencies.push(now - connection.due);
         self.answered += 1;
+        self.idle.push_back(nth);
         Ok(Some(now))
     }
 
     fn mark(&self) -> anyhow::Result<Mark> {
-        Ok(Mark {
-            at: Instant::now(),
-            server: CpuTime::of(self.server)?,
-            generator: CpuTime::of(std::process::id())?,
-        })
+        Mark::now(self.server, std::process::id())
     }
 }
 
@@ -255,16 +275,16 @@ impl Connection {
         stream.set_nonblocking(true)?;
         Ok(Self {
             stream: TcpStream::from_std(stream),
-            sent_at: Instant::now(),
+            due: Instant::now(),
             reply: [0; 1024],
             filled: 0,
         })
     }
 
     /// A request is far smaller than the socket's buffer, so it is written at once.
-    fn send(&mut self, request: &[u8], now: Instant) -> anyhow::Result<()> {
+    fn send(&mut self, request: &[u8], due: Instant) -> anyhow::Result<()> {
         self.filled = 0;
-        self.sent_at = now;
+        self.due = due;
         let written = self.stream.write(request)?;
         ensure!(written == request.len(), "a request was written in part");
         Ok(())
@@ -283,42 +303,12 @@ impl Connection {
             if reply.ends_with(end) && reply.starts_with(b"HTTP/1.1 200 OK\r\n") {
                 return Ok(true);
             }
-            ensure!(!is_whole(reply), "not a yes: {}", self.text());
+            let is_whole = Reply::in_bytes(reply).is_some();
+            ensure!(!is_whole, "not a yes: {}", self.text());
         }
     }
 
     fn text(&self) -> String {
         String::from_utf8_lossy(&self.reply[..self.filled]).into_owned()
-    }
-}
-
-/// Whether a reply has as many bytes as it says.
-fn is_whole(reply: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(reply).to_ascii_lowercase();
-    let Some((head, body)) = text.split_once("\r\n\r\n") else {
-        return false;
-    };
-    let length = head
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
-    body.len() >= length.unwrap_or(0)
-}
-
-fn turn(answered: u64, mut latencies: Vec<u32>, first: &Mark, last: &Mark) -> Turn {
-    latencies.sort_unstable();
-    let micros = |share| f64::from(statistics::at_share(&latencies, share)) / 10.0;
-    let seconds = (last.at - first.at).as_secs_f64();
-    let requests = latencies.len() as f64;
-    let server = last.server.since(first.server);
-    let generator = last.generator.since(first.generator);
-    Turn {
-        answered,
-        per_second: requests / seconds,
-        p50: micros(0.5),
-        p99: micros(0.99),
-        server_cpu: server.total().as_secs_f64() * 1e6 / requests,
-        server_user_cpu: server.user.as_secs_f64() * 1e6 / requests,
-        server_busy: server.total().as_secs_f64() / seconds,
-        generator_busy: generator.total().as_secs_f64() / seconds,
     }
 }

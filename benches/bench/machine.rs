@@ -112,3 +112,14 @@ impl CpuTime {
         self.user + self.system
     }
 }
+
+/// The bytes of memory that a process has now.
+pub fn resident(process: u32) -> anyhow::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    let kilobytes: u64 = kilobytes
+        .with_context(|| format!("/proc/{process}/status has no VmRSS"))?
+        .parse()?;
+    Ok(kilobytes * 1024)
+}

@@ -1,25 +1,45 @@
-//! `scripts/bench`: how close the answers to brokers come to the server's own limit.
+//! `scripts/bench`: how close the server comes to its own limits, and how soon a revoke counts.
 //!
-//! Three processes of this one program. The driver starts a [`server`] on one core and a
-//! [`generator`] of load on another, tells the generator what to send, and compares. Nothing here
-//! asserts a time: it asserts that every reply was the right one, and prints how long they took.
+//! Every part starts processes of this one program, servers and generators of load, and compares
+//! what they do. Nothing here asserts a time: it asserts that every reply was the right one, and
+//! prints how long they took.
 
 #![forbid(unsafe_code)]
 
+mod cold;
 mod generator;
+mod getter;
 mod hook;
+mod http;
 mod logins;
 mod machine;
+mod memory;
+mod nodes;
+mod place;
+mod process;
+mod progress;
+mod proxy;
+mod redis;
 mod report;
+mod revoke;
 mod server;
 mod site;
 mod statistics;
 mod target;
+mod turn;
+mod watch;
+mod weigh;
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use anyhow::{Context as _, bail};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use tokio::runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::spawn_blocking;
+
+use crate::report::{Finding, Report};
 
 /// Run through `scripts/bench`, whose --help explains what is measured and how.
 #[derive(Parser)]
@@ -28,6 +48,9 @@ struct Cli {
     /// What `cargo bench` adds to every command
     #[arg(long, global = true, hide = true)]
     bench: bool,
+    /// Write every sample, as JSON
+    #[arg(long, global = true, value_name = "FILE")]
+    json: Option<PathBuf>,
     #[command(subcommand)]
     part: Option<Part>,
 }
@@ -35,67 +58,101 @@ struct Cli {
 #[derive(Subcommand)]
 enum Part {
     /// CONNECT hooks, warm from the cache, against a route that does nothing
-    Hook(Plan),
-    /// Every part
-    All(Plan),
+    Hook(hook::Plan),
+    /// How soon a revoke returns, and how soon three nodes on one Redis refuse the credential
+    Revoke(revoke::Plan),
+    /// CONNECT hooks that miss the cache, and the storm when everybody comes back at once
+    Cold(cold::Plan),
+    /// Bytes of a credential in the cache and in Redis
+    Memory(memory::Plan),
+    /// Every part, as it is without options
+    All,
     /// The server under test
     #[command(hide = true)]
-    Server(server::Arguments),
+    Server,
     /// The load
     #[command(hide = true)]
     Generator(generator::Arguments),
-}
-
-/// How much is measured.
-#[derive(Args)]
-pub struct Plan {
-    /// How often each variant has its turn
-    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    rounds: u32,
-    /// How long a turn is measured, in seconds, after a quarter of that to warm up
-    #[arg(long, default_value_t = 1.0, value_parser = seconds)]
-    seconds: f64,
-    /// How many connections ask at a time
-    #[arg(long, default_value = "1,16,64,256", value_delimiter = ',')]
-    connections: Vec<usize>,
-    /// How many different logins take turns
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
-    logins: u32,
-    /// Write every sample, as JSON
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-}
-
-impl Plan {
-    fn turn(&self) -> Duration {
-        Duration::from_secs_f64(self.seconds)
-    }
+    /// Plain reads from Redis
+    #[command(hide = true)]
+    Getter(getter::Arguments),
+    /// The weight of records alone
+    #[command(hide = true)]
+    Weigh,
 }
 
 fn main() -> anyhow::Result<()> {
-    match Cli::parse().part {
-        Some(Part::Hook(plan) | Part::All(plan)) => measure(&plan),
-        Some(Part::Server(arguments)) => server::run(&arguments),
+    let Cli { part, json, .. } = Cli::parse();
+    match part {
+        Some(Part::Server) => server::run(),
         Some(Part::Generator(arguments)) => generator::run(&arguments),
+        Some(Part::Getter(arguments)) => getter::run(&arguments),
+        Some(Part::Weigh) => weigh::run(),
+        Some(part) => measure(part, json),
         // `cargo test --all-targets` starts this without a part; nothing is to be measured then.
         None => Ok(Cli::command().print_help()?),
     }
 }
 
-fn measure(plan: &Plan) -> anyhow::Result<()> {
+fn measure(part: Part, json: Option<PathBuf>) -> anyhow::Result<()> {
     let machine = machine::describe()?;
-    let samples = hook::run(plan)?;
-    let report = report::Report::new(machine, plan, samples)?;
+    let findings = in_folder(move |folder| part.run(folder))?;
+    let report = Report::new(machine, findings)?;
     println!("{}", report.markdown());
-    match &plan.json {
-        Some(file) => report.write_json(file),
+    match json {
+        Some(file) => report.write_json(&file),
         None => Ok(()),
     }
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(seconds) if (0.1..=60.0).contains(&seconds) => Ok(seconds),
-        _ => Err("a turn takes 0.1 to 60 seconds".into()),
+impl Part {
+    fn run(self, folder: &Path) -> anyhow::Result<Vec<Finding>> {
+        let finding = match self {
+            Part::Hook(plan) => hook::run(&plan, folder)?,
+            Part::Revoke(plan) => revoke::run(&plan, folder)?,
+            Part::Cold(plan) => cold::run(&plan, folder)?,
+            Part::Memory(plan) => memory::run(&plan, folder)?,
+            Part::All => return run_all(folder),
+            Part::Server | Part::Generator(_) | Part::Getter(_) | Part::Weigh => {
+                bail!("it measures nothing by itself")
+            }
+        };
+        Ok(vec![finding])
     }
+}
+
+fn run_all(folder: &Path) -> anyhow::Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    for name in ["hook", "revoke", "cold", "memory"] {
+        let folder = folder.join(name);
+        fs::create_dir(&folder)?;
+        let part = Cli::parse_from(["bench", name]).part;
+        findings.extend(part.context("it was named")?.run(&folder)?);
+    }
+    Ok(findings)
+}
+
+/// Works in a folder that is gone afterwards, whatever the end: done, failed, panicked, or told to
+/// stop. The kernel sees to the children.
+fn in_folder<T: Send + 'static>(
+    work: impl FnOnce(&Path) -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<T> {
+    let folder = tempfile::Builder::new().prefix("ticketgate-").tempdir()?;
+    let path = folder.path().to_owned();
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let outcome = runtime.block_on(async {
+        let (mut stop, mut interrupt) = (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+        );
+        tokio::select! {
+            outcome = spawn_blocking(move || work(&path)) => outcome?,
+            _ = stop.recv() => bail!("stopped"),
+            _ = interrupt.recv() => bail!("interrupted"),
+        }
+    });
+    runtime.shutdown_background();
+    outcome
 }

@@ -1,23 +1,19 @@
 //! The server under test: the product's own assembly with one worker, plus the no-op routes.
 
-use std::fs;
-use std::io::{Read as _, stderr};
+use std::io::{Read as _, stderr, stdin};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use actix_web::web::{self, Bytes, ServiceConfig};
 use actix_web::{HttpResponse, rt};
-use clap::Args;
 use serde::{Deserialize, Serialize};
-use ticketgate::config::{Config, LogSettings, StoreLocation};
+use ticketgate::config::{Config, LogSettings};
 use ticketgate::engine::isolation::Isolation;
 use ticketgate::hooks::connection::{BrokerConnection, ForeignNames};
 use ticketgate::hooks::dialect::Dialect;
 use ticketgate::hooks::rabbitmq;
 use ticketgate::http::server::{Stopper, run_event_loop};
 use ticketgate::http::{self, routes};
-use ticketgate::keyring::{KeyList, Keyring};
 use ticketgate::names::organization_id::OrganizationId;
 use ticketgate::secret::Secret;
 use ticketgate::store::cached;
@@ -27,29 +23,20 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::logins::{self, Login};
+use crate::place::Setup;
 use crate::target::{Broker, HOOK_SECRET};
 
-/// Where the server keeps its store and leaves the bodies for the generator.
-#[derive(Args)]
-pub struct Arguments {
-    folder: PathBuf,
-    /// How many logins to mint.
-    logins: u32,
-}
-
-/// What the driver has to know, one line on standard output.
+/// Where the server listens, a line on standard output.
 #[derive(Serialize, Deserialize)]
 pub struct Ready {
-    /// Where the server listens.
+    /// The public address.
     pub address: SocketAddr,
-    /// Where it tells its metrics.
-    pub local_socket: PathBuf,
 }
 
-/// Serves until standard input ends.
-pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    // The product's own level, so that what is logged below it costs what it costs there.
+/// Reads its [`Setup`] and serves until standard input ends.
+pub fn run() -> anyhow::Result<()> {
+    // The product's own level, so that what is logged below it costs what it costs there. A revoke
+    // is logged above it, and the line is written like the product's.
     let filter = Targets::new()
         .with_default(LevelFilter::INFO)
         .with_target("actix_server", LevelFilter::WARN);
@@ -57,73 +44,48 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         .with(filter)
         .with(fmt::layer().json().with_writer(stderr))
         .init();
-    run_event_loop(serve(arguments))
+    let mut line = String::new();
+    stdin().read_line(&mut line)?;
+    run_event_loop(serve(serde_json::from_str(&line)?))
 }
 
-/// Where the bodies of a broker's requests are, one a line.
-pub fn bodies_file(folder: &Path, broker: Broker) -> PathBuf {
-    folder.join(format!("{}.bodies", broker.name()))
-}
-
-async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
-    let config = prepare(arguments).await?;
-    let local_socket = config.local_socket.clone();
-    let running = wiring::build_with_routes(config, routes)?;
+async fn serve(setup: Setup) -> anyhow::Result<()> {
+    let running = wiring::build_with_routes(config(&setup)?, routes)?;
     let ready = Ready {
         address: running.address(),
-        local_socket,
     };
     println!("{}", serde_json::to_string(&ready)?);
     stop_at_end_of_input(running.stopper());
     Ok(running.run().await?)
 }
 
-/// Fills a store, which the server then opens as it would any other, with a cold cache.
-async fn prepare(arguments: &Arguments) -> anyhow::Result<Config> {
-    let folder = arguments.folder.as_path();
-    let location = StoreLocation::Embedded(folder.to_owned());
-    let lines = [KeyList::fresh_line(), KeyList::fresh_line()];
-    wiring::create_store(folder)?;
-    let app = wiring::app_on_store(&location, keyring(&lines)?).await?;
-    let organization = logins::set_up(&app).await?;
-    let logins = logins::mint(&app, &organization, arguments.logins).await?;
-    for broker in Broker::ALL {
-        fs::write(bodies_file(folder, broker), bodies(broker, &logins))?;
-    }
+fn config(setup: &Setup) -> anyhow::Result<Config> {
+    let organization = &setup.organization;
     Ok(Config {
         http: http::Settings {
             bind: SocketAddr::from(([127, 0, 0, 1], 0)),
             workers: 1,
             ..http::Settings::default()
         },
-        store: location,
+        store: setup.location.settings()?,
         cache: cached::Settings {
+            capacity: setup.cache_capacity,
             // Nothing is to be loaded again during the longest run.
             max_age_seconds: 86_400,
             ..cached::Settings::default()
         },
-        keys: keyring(&lines)?,
+        keys: setup.keyring()?,
         hashing: 1,
-        local_socket: folder.join("local.sock"),
+        local_socket: setup.local_socket.clone(),
         brokers: vec![
-            connection("verne", Dialect::VerneMq, &organization),
-            connection("main", rabbitmq_dialect(), &organization),
+            connection("verne", Dialect::VerneMq, organization),
+            connection("main", rabbitmq_dialect(), organization),
         ],
         log: LogSettings {
             json: false,
             filter: "info".into(),
         },
     })
-}
-
-fn keyring(lines: &[Secret; 2]) -> anyhow::Result<Keyring> {
-    let [seal, pepper] = lines;
-    Ok(Keyring::new(KeyList::parse(seal)?, KeyList::parse(pepper)?))
-}
-
-fn bodies(broker: Broker, logins: &[Login]) -> String {
-    let body = |(nth, login)| broker.body(nth, login) + "\n";
-    logins.iter().enumerate().map(body).collect()
 }
 
 fn rabbitmq_dialect() -> Dialect {
@@ -167,7 +129,7 @@ fn yes(broker: Broker) -> HttpResponse {
 /// However the driver ends, its end of the pipe closes.
 fn stop_at_end_of_input(stopper: Stopper) {
     rt::spawn(async move {
-        let input = rt::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
+        let input = rt::task::spawn_blocking(|| stdin().read_to_end(&mut Vec::new()));
         let _ = input.await;
         stopper.stop().await;
     });

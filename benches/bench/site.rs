@@ -1,99 +1,143 @@
-//! The place where it happens: a server and a generator, each on a core of its own.
+//! Where it happens: a server, and a generator that loads it.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use tempfile::TempDir;
 
-use crate::generator::{Job, Turn};
-use crate::machine;
+use crate::generator::Job;
+use crate::http::{self, Client};
+use crate::place::Setup;
+use crate::process::{Cores, Process};
 use crate::server::Ready;
 use crate::target::{Broker, Route};
+use crate::turn::Turn;
+
+/// The longest that a server may take to say that it is ready.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A running server with a generator.
 pub struct Site {
-    /// Where the server tells its metrics.
-    local_socket: PathBuf,
+    /// Where the server answers brokers.
+    pub address: SocketAddr,
+    /// What the server was told.
+    pub setup: Setup,
     // In the order in which they have to end.
     generator: Process,
-    _server: Process,
-    _folder: TempDir,
+    server: Process,
 }
 
 /// What the server has counted so far.
-struct Counts {
+pub struct Counts {
     /// Answers to hooks, by broker and outcome.
     hooks: Vec<(String, u64)>,
     /// Reads of the store itself.
     store_reads: u64,
 }
 
-/// A child of ours that ends when this is dropped.
-struct Process {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
+/// What came of a turn, and how often the server read its store in it.
+pub struct Outcome {
+    /// As the generator saw it.
+    pub turn: Turn,
+    /// As the server counts them.
+    pub store_reads: u64,
 }
 
 impl Site {
-    /// Starts both. The server has a full store and an empty cache.
-    pub fn start(logins: u32) -> anyhow::Result<Self> {
-        let (server_core, generator_core) = two_cores()?;
-        let folder = tempfile::tempdir()?;
-        let path = folder
-            .path()
-            .to_str()
-            .context("a temporary folder is UTF-8")?;
-        let mut server = Process::start(server_core, &["server", path, &logins.to_string()])?;
-        let ready: Ready = server.answer()?;
-        let (address, process) = (ready.address.to_string(), server.child.id().to_string());
-        let arguments = ["generator", &address, &process, path];
-        Ok(Self {
-            local_socket: ready.local_socket,
-            generator: Process::start(generator_core, &arguments)?,
-            _server: server,
-            _folder: folder,
-        })
+    /// Starts both, on a full store and with an empty cache. The bodies are in the folder.
+    pub fn start(setup: Setup, folder: &Path, cores: Cores) -> anyhow::Result<Self> {
+        let mut server = Process::start(cores.server, &["server"])?;
+        let Ready { address } = server.ask(&setup)?;
+        let folder = folder.to_str().context("a temporary folder is UTF-8")?;
+        let (target, process) = (address.to_string(), server.id().to_string());
+        let arguments = ["generator", &target, &process, folder];
+        let site = Self {
+            address,
+            setup,
+            generator: Process::start(cores.others, &arguments)?,
+            server,
+        };
+        site.wait_until_ready()?;
+        Ok(site)
     }
 
-    /// Does one turn, and makes sure that the server has allowed every request of it. Where it is
-    /// warm, it must have done so without reading its store.
-    pub fn turn(&mut self, job: &Job, is_warm: bool) -> anyhow::Result<Turn> {
+    /// The server's process.
+    pub fn server(&self) -> u32 {
+        self.server.id()
+    }
+
+    /// A connection to the server's local socket.
+    pub fn local(&self) -> anyhow::Result<Client<UnixStream>> {
+        let stream = UnixStream::connect(&self.setup.local_socket)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Client::over(stream))
+    }
+
+    /// Waits until the server's store answers and its cache may serve.
+    pub fn wait_until_ready(&self) -> anyhow::Result<()> {
+        let began = Instant::now();
+        let mut client = self.local()?;
+        loop {
+            let reply = client.ask(&http::request("GET", "/health/ready", ""))?;
+            if reply.status == 200 {
+                return Ok(());
+            }
+            ensure!(began.elapsed() < PATIENCE, "not ready: {}", reply.body);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Does one turn, and makes sure that the server has allowed every request of it.
+    pub fn turn(&mut self, job: &Job) -> anyhow::Result<Outcome> {
+        let broker = job.target.broker;
         let before = self.counts()?;
-        let turn: Turn = self.generator.ask(job)?;
+        let turn: anyhow::Result<Turn> = self.generator.ask(job);
         let after = self.counts()?;
-        let allowed = |counts: &Counts| counts.allowed(job.target.broker);
-        let all = |counts: &Counts| counts.hooks.iter().map(|(_, count)| count).sum::<u64>();
+        let undecided =
+            after.answers(broker, "unavailable") - before.answers(broker, "unavailable");
+        // Of use where an answer was not a yes: brokers read both kinds of no alike.
+        let turn = turn.with_context(|| format!("{undecided} questions could not be decided"))?;
         let expected = match job.target.route {
             Route::Hook => turn.answered,
             Route::Noop => 0,
         };
         ensure!(
-            allowed(&after) - allowed(&before) == expected
-                && all(&after) - all(&before) == expected,
+            after.allowed(broker) - before.allowed(broker) == expected
+                && after.all() - before.all() == expected,
             "{}: {expected} replies, but the server counts others",
             job.target
         );
+        Ok(Outcome {
+            turn,
+            store_reads: after.store_reads - before.store_reads,
+        })
+    }
+
+    /// Asks for every login once.
+    pub fn once_each(&mut self, job: &Job) -> anyhow::Result<Outcome> {
+        let outcome = self.turn(job)?;
+        let all = job.limit.unwrap_or_default();
+        ensure!(outcome.turn.answered == all, "{}: too slow", job.target);
+        Ok(outcome)
+    }
+
+    /// A turn for which the server must not have read its store.
+    pub fn warm_turn(&mut self, job: &Job) -> anyhow::Result<Turn> {
+        let Outcome { turn, store_reads } = self.turn(job)?;
         ensure!(
-            !is_warm || after.store_reads == before.store_reads,
-            "{}: the store was read {} times, so the cache was not warm",
+            store_reads == 0,
+            "{}: the store was read {store_reads} times, so the cache was not warm",
             job.target,
-            after.store_reads - before.store_reads
         );
         Ok(turn)
     }
 
-    fn counts(&self) -> anyhow::Result<Counts> {
-        let mut socket = UnixStream::connect(&self.local_socket)?;
-        socket.write_all(b"GET /metrics HTTP/1.1\r\nHost: local\r\nConnection: close\r\n\r\n")?;
-        let mut text = String::new();
-        socket.read_to_string(&mut text)?;
-        Ok(Counts::read(&text))
+    /// What the server counts.
+    pub fn counts(&self) -> anyhow::Result<Counts> {
+        let reply = self.local()?.ask(&http::request("GET", "/metrics", ""))?;
+        Ok(Counts::read(&reply.body))
     }
 }
 
@@ -109,13 +153,21 @@ impl Counts {
         }
     }
 
+    fn all(&self) -> u64 {
+        self.hooks.iter().map(|(_, count)| count).sum()
+    }
+
     fn allowed(&self, broker: Broker) -> u64 {
-        let name = format!(
-            "ticketgate_hooks_total{{dialect=\"{}\",question=\"connect\",outcome=\"allow\"}}",
-            broker.name()
-        );
-        let found = self.hooks.iter().find(|(sample, _)| *sample == name);
-        found.map_or(0, |(_, count)| *count)
+        self.answers(broker, "allow")
+    }
+
+    /// How many answers to a broker had an outcome.
+    pub fn answers(&self, broker: Broker, outcome: &str) -> u64 {
+        let of_broker = format!("dialect=\"{}\"", broker.name());
+        let with_outcome = format!("outcome=\"{outcome}\"");
+        let is_ours = |name: &str| name.contains(&of_broker) && name.contains(&with_outcome);
+        let ours = self.hooks.iter().filter(|(name, _)| is_ours(name));
+        ours.map(|(_, count)| count).sum()
     }
 }
 
@@ -123,57 +175,4 @@ impl Counts {
 fn sample(line: &str) -> Option<(String, u64)> {
     let (name, value) = line.rsplit_once(' ')?;
     Some((name.to_owned(), value.parse().ok()?))
-}
-
-impl Process {
-    /// Starts this program again, on one core where there is one to spare.
-    fn start(core: Option<usize>, arguments: &[&str]) -> anyhow::Result<Self> {
-        let me = std::env::current_exe()?;
-        let mut command = match core {
-            Some(core) => {
-                let mut command = Command::new("taskset");
-                command.args(["--cpu-list", &core.to_string()]).arg(me);
-                command
-            }
-            None => Command::new(me),
-        };
-        let command = command.args(arguments);
-        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn()?;
-        Ok(Self {
-            input: child.stdin.take().context("it was piped")?,
-            output: BufReader::new(child.stdout.take().context("it was piped")?),
-            child,
-        })
-    }
-
-    /// Sends a line and waits for one.
-    fn ask<T: DeserializeOwned>(&mut self, question: &impl Serialize) -> anyhow::Result<T> {
-        writeln!(self.input, "{}", serde_json::to_string(question)?)?;
-        self.answer()
-    }
-
-    fn answer<T: DeserializeOwned>(&mut self) -> anyhow::Result<T> {
-        let mut line = String::new();
-        let read = self.output.read_line(&mut line)?;
-        ensure!(read > 0, "a process of the benchmark has failed; see above");
-        Ok(serde_json::from_str(&line)?)
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A core for each of the two, if there are two.
-fn two_cores() -> anyhow::Result<(Option<usize>, Option<usize>)> {
-    let cores = machine::cores()?;
-    if let [first, .., last] = *cores {
-        return Ok((Some(first), Some(last)));
-    }
-    eprintln!("There is one core only: server and generator share it, and figures say little.");
-    Ok((None, None))
 }

@@ -1,5 +1,7 @@
 //! Medians and quartiles: what a single slow round cannot move.
 
+use std::fmt;
+
 use serde::Serialize;
 
 /// The middle half of some values.
@@ -16,8 +18,7 @@ pub struct Spread {
 impl Spread {
     /// Of one value at least.
     pub fn of(values: impl Iterator<Item = f64>) -> Self {
-        let mut values: Vec<f64> = values.collect();
-        values.sort_unstable_by(f64::total_cmp);
+        let values = sorted(values);
         Self {
             low: at_share(&values, 0.25),
             median: at_share(&values, 0.5),
@@ -26,7 +27,23 @@ impl Spread {
     }
 }
 
-/// The value that stands at a share of a sorted list: 0.5 is the middle.
+impl fmt::Display for Spread {
+    /// `median (low-high)`, each with the digits behind the point that the format asks for.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { low, median, high } = self;
+        let digits = f.precision().unwrap_or(0);
+        write!(f, "{median:.digits$} ({low:.digits$}-{high:.digits$})")
+    }
+}
+
+/// The values in order.
+pub fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_unstable_by(f64::total_cmp);
+    values
+}
+
+/// The value that stands at a share of a sorted list: 0.5 is the middle, 1.0 the last.
 ///
 /// # Panics
 /// For an empty list.

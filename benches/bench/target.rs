@@ -28,6 +28,12 @@ pub struct Target {
     pub route: Route,
 }
 
+/// The CONNECT hook that one suffices for.
+pub const VERNEMQ_HOOK: Target = Target {
+    broker: Broker::Vernemq,
+    route: Route::Hook,
+};
+
 /// Which of a broker's two routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -84,7 +90,9 @@ impl Broker {
 
     /// The body of the `nth` client's CONNECT, as the broker writes it.
     pub fn body(self, nth: usize, login: &Login) -> String {
-        let Login { username, password } = login;
+        let Login {
+            username, password, ..
+        } = login;
         match self {
             Broker::Vernemq => {
                 let client = format!(r#""client_id":"device-{nth:05}","username":"{username}""#);
@@ -92,7 +100,7 @@ impl Broker {
                 format!(r#"{{{peer},{client},"password":"{password}","clean_session":true}}"#)
             }
             Broker::Rabbitmq => {
-                let username = username.replace('@', "%40");
+                let username = username.to_string().replace('@', "%40");
                 format!(
                     "username={username}&password={password}&vhost=%2F&client_id=device-{nth:05}"
                 )

@@ -179,7 +179,7 @@ impl<'a> Race<'a> {
     pub async fn revoke_until_done(&self, credential: usize, node: usize) {
         self.judge.borrow_mut().revoke_asked(credential);
         let login = &self.logins[credential];
-        let target = if credential % 2 == 0 {
+        let target = if credential.is_multiple_of(2) {
             &login.token
         } else {
             &login.username
