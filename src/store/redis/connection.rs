@@ -240,6 +240,16 @@ impl Connection {
         Ok((reply, usize::from_redis_value(next()?)?))
     }
 
+    /// Which process the server is: another after each start.
+    pub async fn run_id(&self) -> RedisResult<String> {
+        let about: redis::InfoDict = self.send(cmd("INFO").arg("server")).await?;
+        let run_id = about.get("run_id").filter(|text: &String| !text.is_empty());
+        run_id.ok_or_else(|| {
+            let text = "INFO does not say which process the server is";
+            RedisError::from((ErrorKind::UnexpectedReturnType, text))
+        })
+    }
+
     /// Whether the server on the other side answers.
     pub async fn ping(&self) -> RedisResult<()> {
         self.send::<Value>(&cmd("PING")).await.map(drop)

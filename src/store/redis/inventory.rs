@@ -48,7 +48,7 @@ impl Inventory for Redis {
         command.arg("MATCH").arg(shared.keys.pattern());
         command.arg("COUNT").arg(PAGE);
         let master = masters[cursor.master].as_ref();
-        let scanning = to_master::<(u64, Vec<Vec<u8>>)>(&link.read, master, command);
+        let scanning = to_master::<(u64, Vec<Vec<u8>>)>(link.readers.shared(), master, command);
         let (within, found) = shared.call(StoreCallLabel::Read, &link, scanning).await?;
         let keys = found.iter().filter_map(|key| std::str::from_utf8(key).ok());
         let reading = keys.filter_map(|key| shared.thing(&link, key));
@@ -98,7 +98,7 @@ impl Shared {
             .is_ok_and(|record| record.shard() != shard);
         Some(async move {
             let mut end = cmd("EXPIRETIME");
-            let asking = link.read.send::<i64>(end.arg(key));
+            let asking = link.readers.shared().send::<i64>(end.arg(key));
             let end = self.call(StoreCallLabel::Read, link, asking).await?;
             if end == NO_KEY {
                 return Ok(None);
@@ -121,7 +121,7 @@ impl Shared {
 
     async fn content(&self, link: &Link, key: &str) -> Result<Option<Content>, StoreError> {
         let mut command = cmd("TYPE");
-        let asking = link.read.send::<String>(command.arg(key));
+        let asking = link.readers.shared().send::<String>(command.arg(key));
         let kind = self.call(StoreCallLabel::Read, link, asking).await?;
         match kind.as_str() {
             "none" => return Ok(None),
@@ -129,7 +129,10 @@ impl Shared {
             _ => return Ok(Some(Content::WrongType(kind))),
         }
         let mut command = cmd("GET");
-        let reading = link.read.send::<Option<Vec<u8>>>(command.arg(key));
+        let reading = link
+            .readers
+            .shared()
+            .send::<Option<Vec<u8>>>(command.arg(key));
         let text = self.call(StoreCallLabel::Read, link, reading).await?;
         Ok(text.map(|text| match String::from_utf8(text) {
             Ok(text) => Content::Text {
@@ -186,12 +189,12 @@ impl Cursor {
 
 /// The masters in a fixed order; one `None` stands for the server that there is.
 async fn masters(shared: &Shared, link: &Link) -> Result<Vec<Option<Host>>, StoreError> {
-    let Connection::Cluster(_) = &link.read else {
+    let Connection::Cluster(_) = link.readers.shared() else {
         return Ok(vec![None]);
     };
     let mut command = cmd("CLUSTER");
     command.arg("NODES");
-    let asking = to_master::<String>(&link.read, None, command);
+    let asking = to_master::<String>(link.readers.shared(), None, command);
     let nodes = shared.call(StoreCallLabel::Read, link, asking).await?;
     let mut masters: Vec<Host> = nodes.lines().filter_map(master_in).collect();
     masters.sort_by_key(Host::to_string);

@@ -10,6 +10,7 @@ use crate::metrics::StoreCallLabel;
 use crate::store::redis::Shared;
 use crate::store::redis::address::{Host, Servers};
 use crate::store::redis::connection::{Connection, Connector, Hints, in_words};
+use crate::store::redis::readers::{Door, Readers};
 use crate::store::redis::sentinel::Sentinels;
 
 /// How many reads in a row may stay without an answer before the link counts as broken. Of other
@@ -20,9 +21,9 @@ const SILENT_READS: u32 = 3;
 pub struct Link {
     /// The server, or the Cluster by one of its nodes.
     pub server: String,
-    /// Reads records.
-    pub read: Connection,
-    /// Writes records and reads the log.
+    /// Read records.
+    pub readers: Arc<Readers>,
+    /// Writes records and reads the logs.
     pub write: Connection,
     /// Waits for replicas, and would hold up everything else meanwhile.
     pub confirm: Connection,
@@ -80,7 +81,7 @@ impl Link {
                 Err(_) => Ok(()),
             }
         };
-        tokio::try_join!(self.read.ping(), confirm).map(drop)
+        tokio::try_join!(self.readers.ping(), confirm).map(drop)
     }
 
     /// Waits until it has to be given up.
@@ -130,10 +131,25 @@ async fn to_one(
         RedisResult::Ok(tokio::try_join!(one(), one(), one(), listener)?)
     };
     let connected = connecting.await;
-    let (read, write, confirm, listener) =
-        connected.map_err(|error| format!("Redis at {host}: {}", in_words(&error)))?;
+    let problem = |error| format!("Redis at {host}: {}", in_words(&error));
+    let (read, write, confirm, listener) = connected.map_err(problem)?;
+    let run_ids = tokio::try_join!(read.run_id(), write.run_id(), confirm.run_id());
+    let (run_id, others) = run_ids
+        .map(|(first, second, third)| (first, [second, third]))
+        .map_err(problem)?;
+    if others.iter().any(|other| *other != run_id) {
+        return Err(format!("{host} leads to several servers"));
+    }
+    let door = Door {
+        connector: connector.clone(),
+        host: host.clone(),
+        database,
+        run_id,
+    };
+    // A visitor reads from one thread.
+    let readers = Readers::new(read, shared.freshness.is_some().then_some(door));
     Ok(Attached {
-        link: Arc::new(Link::new(host.to_string(), read, write, confirm)),
+        link: Arc::new(Link::new(host.to_string(), readers, write, confirm)),
         listener,
         hints,
         sentinels: sentinels.map(|sentinels| (sentinels, host)),
@@ -149,18 +165,21 @@ async fn to_cluster(
     let channel = shared.keys.changes();
     let connecting = async {
         let cluster = || connector.cluster(nodes);
-        RedisResult::Ok(tokio::try_join!(cluster(), cluster(), cluster())?)
+        RedisResult::Ok(tokio::try_join!(cluster(), cluster())?)
     };
     let connected = connecting.await;
-    let (read, write, confirm) =
+    let (write, confirm) =
         connected.map_err(|error| format!("the Redis Cluster: {}", in_words(&error)))?;
+    // Each client of a Cluster has its own idea of who the masters are, and the idea that reads the
+    // logs is the one that is proven right.
+    let readers = Readers::new(write.clone(), None);
     let mut problem = String::new();
     // Every node tells of the changes on all of them.
     for node in nodes {
         match connector.listener(node, &channel, &hints).await {
             Ok(listener) => {
                 return Ok(Attached {
-                    link: Arc::new(Link::new(node.to_string(), read, write, confirm)),
+                    link: Arc::new(Link::new(node.to_string(), readers, write, confirm)),
                     listener,
                     hints,
                     sentinels: None,
@@ -173,10 +192,10 @@ async fn to_cluster(
 }
 
 impl Link {
-    fn new(server: String, read: Connection, write: Connection, confirm: Connection) -> Self {
+    fn new(server: String, readers: Arc<Readers>, write: Connection, confirm: Connection) -> Self {
         Self {
             server,
-            read,
+            readers,
             write,
             confirm,
             turn: Mutex::new(()),

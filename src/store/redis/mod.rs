@@ -17,6 +17,7 @@ mod inventory;
 pub mod keys;
 mod link;
 mod log_reader;
+mod readers;
 mod scripts;
 mod sentinel;
 mod trust;
@@ -280,7 +281,8 @@ impl Store for Redis {
         let link = shared.link_for(key.shard())?;
         let mut command = cmd("GET");
         command.arg(shared.keys.record(key));
-        let reading = link.read.text(&command);
+        let connection = link.readers.mine();
+        let reading = connection.text(&command);
         match shared.call(StoreCallLabel::Read, &link, reading).await? {
             Some(Ok(text)) => found(key, &text).map(Some),
             Some(Err(error)) => Err(StoreError::Bad {
@@ -338,7 +340,7 @@ impl Store for Redis {
             }
         }
         shared
-            .call(StoreCallLabel::Read, &link, link.read.ping())
+            .call(StoreCallLabel::Read, &link, link.readers.shared().ping())
             .await
     }
 
@@ -356,7 +358,7 @@ impl Store for Redis {
         let link = shared.link_for(shard)?;
         let mut command = cmd("EXPIRETIME");
         command.arg(&name);
-        let asking = link.read.send::<i64>(&command);
+        let asking = link.readers.shared().send::<i64>(&command);
         let expires_at = match shared.call(StoreCallLabel::Read, &link, asking).await? {
             -2 => return Ok(None),
             end => Timestamp::from_second(end).ok().filter(|_| end >= 0),
