@@ -53,3 +53,6 @@ pub mod config;
 pub mod wiring;
 
 pub mod cli;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

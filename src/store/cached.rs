@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use quick_cache::sync::Cache;
+use foldhash::quality::RandomState;
+use quick_cache::UnitWeighter;
+use quick_cache::sync::{Cache, DefaultLifecycle};
 use tokio::time::sleep;
 
 use crate::clock::{Clock, Moment, Stopwatch};
@@ -60,12 +62,14 @@ pub struct Cached {
     metrics: Arc<Metrics>,
 }
 
+type Table<T> = Cache<RecordKey, T, UnitWeighter, RandomState>;
+
 /// What loads and writes hold on to: they may outlast the call that began them.
 struct Parts {
     inner: Arc<dyn Store>,
-    records: Cache<RecordKey, Entry>,
+    records: Table<Entry>,
     /// Apart from the records, so that a flood of made-up names cannot push them out.
-    absent: Cache<RecordKey, Seen>,
+    absent: Table<Seen>,
     freshness: Arc<Freshness>,
     max_age: Duration,
     negative_max_age: Duration,
@@ -98,8 +102,8 @@ impl Cached {
     ) -> Self {
         let parts = Parts {
             inner,
-            records: Cache::new(settings.capacity),
-            absent: Cache::new(settings.negative_capacity),
+            records: table(settings.capacity),
+            absent: table(settings.negative_capacity),
             freshness,
             max_age: Duration::from_secs(settings.max_age_seconds),
             negative_max_age: Duration::from_secs(settings.negative_max_age_seconds),
@@ -116,6 +120,17 @@ impl Cached {
     pub fn freshness(&self) -> &Freshness {
         &self.parts.freshness
     }
+}
+
+fn table<T: Clone>(capacity: usize) -> Table<T> {
+    let hasher = RandomState::default();
+    Cache::with(
+        capacity,
+        capacity as u64,
+        UnitWeighter,
+        hasher,
+        DefaultLifecycle::default(),
+    )
 }
 
 impl Parts {

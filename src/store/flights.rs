@@ -11,6 +11,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use foldhash::quality::RandomState;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 
@@ -31,7 +32,7 @@ pub struct Flights {
 }
 
 #[derive(Clone, Default)]
-struct Table(Arc<Mutex<HashMap<RecordKey, Flight>>>);
+struct Table(Arc<Mutex<HashMap<RecordKey, Flight, RandomState>>>);
 
 struct Flight {
     /// What was noted before the load began.
@@ -104,7 +105,7 @@ async fn limited(limit: Duration, load: impl Future<Output = Loaded>) -> Loaded 
 }
 
 impl Table {
-    fn lock(&self) -> MutexGuard<'_, HashMap<RecordKey, Flight>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<RecordKey, Flight, RandomState>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,8 +4,10 @@
 //! afterwards. A loaded value whose counter has moved may be older than the change and is thrown
 //! away. So an invalidation cannot be lost to a load that was in flight.
 
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use foldhash::quality::RandomState;
 
 const COUNTERS: usize = 65_536;
 
@@ -28,7 +30,7 @@ impl Default for Generations {
     fn default() -> Self {
         Self {
             counters: (0..COUNTERS).map(|_| AtomicU64::new(0)).collect(),
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
         }
     }
 }
