@@ -185,7 +185,11 @@ impl Verdict {
             Standing::Expired => (false, "its time is up".to_owned(), None),
             Standing::Revoked => {
                 let marks = &member.organization.marks;
-                (false, over(credential.revoked_at, marks), None)
+                (
+                    false,
+                    over(credential.revoked_at.as_deref().copied(), marks),
+                    None,
+                )
             }
         };
         Self {

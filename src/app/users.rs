@@ -39,7 +39,7 @@ impl App {
             organization: organization.id.clone(),
             identity: HolderIdentity::Static,
             credentials: vec![Credential {
-                kind: CredentialKind::Password(HumanPassword::hash(password)),
+                kind: CredentialKind::Password(Box::new(HumanPassword::hash(password))),
                 claims: Claims::default(),
                 issued_at: self.now(),
                 epoch: organization.marks.epoch,

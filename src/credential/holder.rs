@@ -72,13 +72,14 @@ pub struct Credential {
         with = "jiff::fmt::serde::timestamp::second::optional"
     )]
     pub expires_at: Option<Timestamp>,
-    /// When it was revoked. It stays until its time is up, so that a refusal can say why.
+    /// When it was revoked. It stays until its time is up, so that a refusal can say why. Boxed: a
+    /// server remembers a million credentials, and few of them are revoked.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        with = "jiff::fmt::serde::timestamp::second::optional"
+        with = "boxed_second"
     )]
-    pub revoked_at: Option<Timestamp>,
+    pub revoked_at: Option<Box<Timestamp>>,
 }
 
 /// What has to be shown for a credential.
@@ -96,7 +97,7 @@ pub enum CredentialKind {
         digest: Digest,
     },
     /// A password that somebody chose.
-    Password(HumanPassword),
+    Password(Box<HumanPassword>),
 }
 
 /// How a credential stands at a moment.
@@ -175,7 +176,7 @@ impl Holder {
         self.credentials
             .iter()
             .find_map(|credential| match &credential.kind {
-                CredentialKind::Password(password) => Some((credential, password)),
+                CredentialKind::Password(password) => Some((credential, &**password)),
                 CredentialKind::Token { .. } => None,
             })
     }
@@ -242,7 +243,7 @@ impl Holder {
     /// have come so far.
     pub fn revoke(&mut self, chosen: impl Fn(&Credential) -> bool, now: Timestamp) {
         for credential in self.credentials.iter_mut().filter(|c| chosen(c)) {
-            credential.revoked_at.get_or_insert(now);
+            credential.revoked_at.get_or_insert_with(|| Box::new(now));
         }
     }
 
@@ -274,6 +275,26 @@ impl std::fmt::Debug for CredentialKind {
             CredentialKind::Token { id, .. } => write!(f, "Token({id})"),
             CredentialKind::Password(_) => f.write_str("Password"),
         }
+    }
+}
+
+/// Seconds of Unix time, boxed where there are any.
+mod boxed_second {
+    use jiff::Timestamp;
+    use jiff::fmt::serde::timestamp::second::optional;
+    use serde::{Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(
+        at: &Option<Box<Timestamp>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        optional::serialize(&at.as_deref().copied(), serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Box<Timestamp>>, D::Error> {
+        optional::deserialize(deserializer).map(|at| at.map(Box::new))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +19,7 @@ pub const MAX_LOCAL_LENGTH: usize = 64;
 /// RabbitMQ's routing keys, `,` in NanoMQ's lists, `:` in RabbitMQ's vhost syntax, `/ + #` in topics.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct LocalName(String);
+pub struct LocalName(Arc<str>);
 
 /// A whole username of an organization, in the form that records and topics use.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,7 +74,7 @@ impl FromStr for LocalName {
         if !clean || matches!(text, "" | "undefined" | "null") {
             return Err(NotAUsername::Local);
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 }
 

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use foldhash::quality::RandomState;
 
-const COUNTERS: usize = 65_536;
+const COUNTER_BITS: u32 = 16;
+const COUNTERS: usize = 1 << COUNTER_BITS;
 
 /// The table. Several keys share a counter; that costs a needless reload now and then.
 #[derive(Debug)]
@@ -20,11 +21,11 @@ pub struct Generations {
 }
 
 /// The state of a key's counter at some moment.
+///
+/// The counter's place in the lower 16 bits, its value above: one goes with every cached record.
+/// No process lives to see a counter reach 2^48.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Generation {
-    counter: usize,
-    value: u64,
-}
+pub struct Generation(u64);
 
 impl Default for Generations {
     fn default() -> Self {
@@ -38,21 +39,18 @@ impl Default for Generations {
 impl Generations {
     /// Notes the state of a key's counter. Call it before reading what it guards.
     pub fn note(&self, key: &impl Hash) -> Generation {
-        let counter = self.hasher.hash_one(key) as usize % COUNTERS;
-        Generation {
-            counter,
-            value: self.counters[counter].load(Ordering::SeqCst),
-        }
+        let counter = self.counter_of(key);
+        self.now(counter)
     }
 
     /// Whether nothing has been invalidated under this counter since it was noted.
     pub fn is_current(&self, noted: Generation) -> bool {
-        self.counters[noted.counter].load(Ordering::SeqCst) == noted.value
+        self.now(noted.counter()) == noted
     }
 
     /// Invalidates a key: whatever was noted before is no longer current.
     pub fn bump(&self, key: &impl Hash) {
-        let counter = self.hasher.hash_one(key) as usize % COUNTERS;
+        let counter = self.counter_of(key);
         self.counters[counter].fetch_add(1, Ordering::SeqCst);
     }
 
@@ -61,6 +59,21 @@ impl Generations {
         for counter in &self.counters {
             counter.fetch_add(1, Ordering::SeqCst);
         }
+    }
+
+    fn counter_of(&self, key: &impl Hash) -> usize {
+        self.hasher.hash_one(key) as usize % COUNTERS
+    }
+
+    fn now(&self, counter: usize) -> Generation {
+        let value = self.counters[counter].load(Ordering::SeqCst);
+        Generation(value << COUNTER_BITS | counter as u64)
+    }
+}
+
+impl Generation {
+    fn counter(self) -> usize {
+        self.0 as usize % COUNTERS
     }
 }
 
@@ -72,10 +85,9 @@ mod tests {
     fn a_bump_ends_what_was_noted_before_it() {
         let generations = Generations::default();
         let (a, b) = (generations.note(&"a"), generations.note(&"b"));
-        assert_ne!(a.counter, usize::MAX);
         generations.bump(&"a");
         assert!(!generations.is_current(a));
-        assert!(generations.is_current(b) || a.counter == b.counter);
+        assert!(generations.is_current(b) || a.counter() == b.counter());
         assert!(generations.is_current(generations.note(&"a")));
         let noted = generations.note(&"b");
         generations.bump_all();

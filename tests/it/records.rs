@@ -130,7 +130,10 @@ fn logins_of_version_1_are_who_they_were() {
                 human.verify(&Secret::new(password.as_str()), &keys),
                 "{username}"
             );
-            assert_eq!((credential.expires_at, credential.revoked_at), (None, None));
+            assert_eq!(
+                (credential.expires_at, &credential.revoked_at),
+                (None, &None)
+            );
             assert_eq!(holder.identity, HolderIdentity::Static);
             assert_eq!(records[&RecordKey::Holder(username)].expires_at(), None);
             continue;
@@ -145,7 +148,10 @@ fn logins_of_version_1_are_who_they_were() {
             end,
             credential.issued_at + jiff::SignedDuration::from_hours(1)
         );
-        assert_eq!(credential.revoked_at, (!live).then(|| at(START + 10)));
+        assert_eq!(
+            credential.revoked_at.as_deref(),
+            (!live).then(|| at(START + 10)).as_ref()
+        );
         let Record::Token(index) = &records[&RecordKey::Token(minted.id)] else {
             panic!("an index")
         };
@@ -359,7 +365,10 @@ fn a_field_that_was_added_later_takes_its_default_where_it_is_missing() {
                 };
                 for credential in &read.credentials {
                     assert!(credential.claims.is_empty());
-                    assert_eq!((credential.expires_at, credential.revoked_at), (None, None));
+                    assert_eq!(
+                        (credential.expires_at, &credential.revoked_at),
+                        (None, &None)
+                    );
                 }
             }
             _ => {}

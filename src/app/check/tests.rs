@@ -19,7 +19,7 @@ async fn what_fits_together_is_not_found_fault_with() {
         credential(TokenId::random(), 500),
         credential(TokenId::random(), 2_000),
     ];
-    credentials[1].revoked_at = Some(at(10));
+    credentials[1].revoked_at = Some(Box::new(at(10)));
     credentials.push(credential(site.token, 2_000));
     site.shelf.keep(
         site.holder_key(),

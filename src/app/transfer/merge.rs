@@ -35,8 +35,8 @@ fn keep_revoked(current: &Holder, imported: &mut Credential) {
         CredentialKind::Token { id, .. } => current.token(*id),
         CredentialKind::Password(_) => current.password().map(|(credential, _)| credential),
     };
-    let revoked_at = current.and_then(|current| current.revoked_at);
-    imported.revoked_at = imported.revoked_at.or(revoked_at);
+    let revoked_at = current.and_then(|current| current.revoked_at.clone());
+    imported.revoked_at = imported.revoked_at.take().or(revoked_at);
 }
 
 /// A mark never goes back.

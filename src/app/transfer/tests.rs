@@ -252,7 +252,7 @@ async fn an_import_takes_no_revoke_back() {
     let (text, _) = exported(&store).await;
     port::update::<Holder, StoreError>(&store, &alice.username(), |current| {
         let mut alice = current.unwrap().clone();
-        alice.credentials[0].revoked_at = Some(at(NOW));
+        alice.credentials[0].revoked_at = Some(Box::new(at(NOW)));
         // And the other was let go of.
         alice.credentials.pop();
         Ok(Change::Set(alice))
@@ -264,7 +264,7 @@ async fn an_import_takes_no_revoke_back() {
         assert_eq!((sums.replaced, sums.unchanged), (replaced, 4 - replaced));
         let read = port::read::<Holder>(&store, &alice.username()).await;
         let mut expected = alice.clone();
-        expected.credentials[0].revoked_at = Some(at(NOW));
+        expected.credentials[0].revoked_at = Some(Box::new(at(NOW)));
         assert_eq!(*read.unwrap().unwrap(), expected);
     }
 }

@@ -39,7 +39,7 @@ fn a_credential_ends_at_the_tick_of_its_expiry() {
     assert_eq!(standing(&credential, 9), Standing::Live);
     assert_eq!(standing(&credential, 10), Standing::Expired);
     let revoked = Credential {
-        revoked_at: Some(at(5)),
+        revoked_at: Some(Box::new(at(5))),
         ..credential
     };
     assert_eq!(standing(&revoked, 9), Standing::Revoked);
@@ -80,7 +80,7 @@ fn revoking_ends_what_was_chosen_and_what_had_expired_here() {
     assert_eq!(standings(&holder, 5), [revoked, revoked, live]);
     holder.revoke(|_| true, at(16));
     assert_eq!(standings(&holder, 5), [revoked; 3]);
-    let when = |credential: &Credential| credential.revoked_at.unwrap();
+    let when = |credential: &Credential| **credential.revoked_at.as_ref().unwrap();
     let times: Vec<_> = holder.credentials.iter().map(when).collect();
     assert_eq!(times, [at(15), at(15), at(16)], "the first time counts");
 }

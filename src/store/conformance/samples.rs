@@ -131,7 +131,7 @@ pub fn holder(name: &str, end: Option<Timestamp>) -> Holder {
             issued_at: second(0),
             epoch: Epoch::default(),
             expires_at: end,
-            revoked_at: Some(second(1)),
+            revoked_at: Some(Box::new(second(1))),
         }],
     }
 }
@@ -147,5 +147,5 @@ pub fn subject_of_a_provider() -> HolderIdentity {
 pub fn password() -> CredentialKind {
     let text = r#""$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaA""#;
     let password: HumanPassword = serde_json::from_str(text).expect("a text");
-    CredentialKind::Password(password)
+    CredentialKind::Password(Box::new(password))
 }

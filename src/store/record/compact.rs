@@ -32,7 +32,10 @@ pub struct HolderText<'a> {
 
 #[derive(Serialize, Deserialize)]
 struct SubjectText<'a> {
+    /// The provider. Its first name is still read.
+    #[serde(rename = "idp", alias = "provider")]
     provider: Number,
+    #[serde(rename = "sub", alias = "subject")]
     subject: Cow<'a, str>,
 }
 
@@ -98,7 +101,7 @@ impl<'a> From<&'a Credential> for LoginText<'a> {
                 };
                 (Some(token), None)
             }
-            CredentialKind::Password(password) => (None, Some(Cow::Borrowed(password))),
+            CredentialKind::Password(password) => (None, Some(Cow::Borrowed(&**password))),
         };
         Self {
             token,
@@ -106,7 +109,7 @@ impl<'a> From<&'a Credential> for LoginText<'a> {
             claims: Cow::Borrowed(&credential.claims),
             from: credential.issued_at.as_second(),
             to: credential.expires_at.map(Timestamp::as_second),
-            revoked: credential.revoked_at.map(Timestamp::as_second),
+            revoked: credential.revoked_at.as_deref().map(|at| at.as_second()),
             epoch: credential.epoch,
         }
     }
@@ -140,7 +143,7 @@ impl LoginText<'_> {
                 pepper,
                 digest,
             },
-            (None, Some(password)) => CredentialKind::Password(password.into_owned()),
+            (None, Some(password)) => CredentialKind::Password(Box::new(password.into_owned())),
             _ => return None,
         };
         Some(Credential {
@@ -149,7 +152,7 @@ impl LoginText<'_> {
             issued_at: time(self.from)?,
             epoch: self.epoch,
             expires_at: optional_time(self.to)?,
-            revoked_at: optional_time(self.revoked)?,
+            revoked_at: optional_time(self.revoked)?.map(Box::new),
         })
     }
 }
