@@ -25,6 +25,10 @@ use crate::store::redis::scripts::Call;
 /// How much longer than a command making a connection may take: name lookup, TLS, login.
 const CONNECTING_TAKES: u32 = 4;
 
+/// How many calls may stand before a connection that is being written to. With fewer than brokers
+/// have questions at a time, each that has to wait is woken once more.
+const WAITING: usize = 1024;
+
 /// How connections are made.
 #[derive(Debug, Clone)]
 pub struct Connector {
@@ -133,6 +137,7 @@ impl Connector {
         AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.timeout * CONNECTING_TAKES))
             .set_response_timeout(Some(self.timeout))
+            .set_pipeline_buffer_size(WAITING)
     }
 
     fn client(&self, host: &Host, database: i64) -> RedisResult<Client> {
