@@ -13,6 +13,7 @@ mod load;
 mod logs;
 mod plain;
 mod scene;
+mod threads;
 mod waiting;
 
 use std::time::Duration;

@@ -98,6 +98,13 @@ impl Proxy {
         });
     }
 
+    /// From the moment that this returns, new connections lead to this loopback port. Old ones stay
+    /// where they are, as with a name or an address that moves.
+    pub fn lead_to(&self, upstream: u16) {
+        self.shared
+            .change(|control| control.upstream = Some(upstream));
+    }
+
     /// Stops the replies on each connection once its client has sent bytes that match, counted from
     /// now. The server gets them, the client learns nothing, until the hold is released or dropped.
     pub fn hold_after(&self, matches: impl Fn(&[u8]) -> bool + Send + Sync + 'static) -> Hold {
@@ -162,7 +169,7 @@ async fn serve(port: u16, upstream: u16, shared: Arc<Shared>) {
         tokio::select! {
             client = accept(listener.as_ref()) => {
                 let connection = Connection::open(Arc::clone(&shared));
-                let carried = Arc::clone(&connection).carry(client, upstream);
+                let carried = Arc::clone(&connection).carry(client, control.upstream.unwrap_or(upstream));
                 tasks.push((connection, tokio::spawn(carried)));
             }
             _ = changes.changed() => {}

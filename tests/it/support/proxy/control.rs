@@ -20,6 +20,8 @@ pub struct Control {
     /// Which connections the mode is for, if not for all.
     pub only: Option<Predicate>,
     pub holds: Vec<Arc<Held>>,
+    /// Where new connections lead, if not where they did at first.
+    pub upstream: Option<u16>,
     pub stopped: bool,
     /// Counts the changes.
     pub revision: u64,
@@ -51,6 +53,7 @@ impl Default for Shared {
             mode: Mode::Pass,
             only: None,
             holds: Vec::new(),
+            upstream: None,
             stopped: false,
             revision: 0,
         };
