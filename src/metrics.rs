@@ -32,8 +32,26 @@ macro_rules! labels {
 labels! {
     /// Which hook dialect a question came in.
     DialectLabel {
+        /// Azure Event Grid's custom webhook.
+        AzureEventGrid => "azure-event-grid",
+        /// BifroMQ's webhook.
+        Bifromq => "bifromq",
+        /// EMQX 5 and 6.
+        Emqx => "emqx",
+        /// EMQX 4.
+        Emqx4 => "emqx4",
+        /// mosquitto-auth-plug.
+        MosquittoAuthPlug => "mosquitto-auth-plug",
+        /// mosquitto-go-auth.
+        MosquittoGoAuth => "mosquitto-go-auth",
+        /// NanoMQ.
+        Nanomq => "nanomq",
         /// RabbitMQ's HTTP backend.
         Rabbitmq => "rabbitmq",
+        /// RMQTT.
+        Rmqtt => "rmqtt",
+        /// ThingsBoard's TBMQ.
+        Tbmq => "tbmq",
         /// VerneMQ's webhooks.
         Vernemq => "vernemq",
     }

@@ -133,7 +133,7 @@ impl SubscribeRules<'_> {
 }
 
 impl Rule {
-    fn is_about(&self, subject: &Subject<'_>) -> bool {
+    pub(in crate::acl) fn is_about(&self, subject: &Subject<'_>) -> bool {
         self.user
             .matches(subject.local_name, subject.organization.as_str())
     }

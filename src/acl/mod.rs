@@ -3,6 +3,7 @@
 //! [`document`] reads what operators write, [`rule`] is the one form that everything parses into,
 //! [`template`] fills in placeholders, [`decide`] applies the rules to a request.
 
+pub mod applied;
 pub mod decide;
 pub mod document;
 pub mod rule;

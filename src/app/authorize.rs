@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::acl::applied::AppliedRule;
 use crate::app::App;
 use crate::credential::holder::Holder;
-use crate::engine::authorize::{Asker, authorize_publish, authorize_subscribe};
+use crate::engine::authorize::{Asker, applied_rules, authorize_publish, authorize_subscribe};
 use crate::engine::decision::{Decision, DenyReason, TopicGrant};
+use crate::engine::isolation::Isolation;
 use crate::engine::member::live_member;
 use crate::hooks::connection::{BrokerConnection, ForeignNames};
 use crate::mqtt::request::{Peer, PublishRequest, SessionRequest, SubscribeRequest};
@@ -86,6 +88,23 @@ impl App {
             Ok(asker) => authorize_subscribe(asker, request),
             Err(reason) => refused(Decision::Deny(reason)),
         })
+    }
+
+    /// The rules of a client, for a broker that applies them itself. Where organizations share the
+    /// broker there are none: only here their topics are told apart.
+    pub(in crate::app) async fn rules_to_take_along(
+        &self,
+        broker: &BrokerConnection,
+        peer: &Peer<'_>,
+    ) -> Result<Option<Vec<AppliedRule>>, StoreError> {
+        if !matches!(broker.isolation, Isolation::Dedicated(_)) {
+            return Ok(None);
+        }
+        let Ok(rules) = self.rules(broker, peer).await? else {
+            return Ok(None);
+        };
+        let asker = rules.asker(peer, broker, self.now());
+        Ok(asker.ok().map(applied_rules))
     }
 
     async fn rules(

@@ -89,11 +89,16 @@ impl App {
             }
         };
         let member = Member::of(organization.as_deref(), holder.as_deref());
-        let decision = authenticate(proof, member, mountpoint, &self.keys, self.now());
+        let mut decision = authenticate(proof, member, mountpoint, &self.keys, self.now());
         if let (Decision::Allow(grant), Proof::Minted(password)) = (&decision, proof)
             && grant.old_pepper
         {
             self.renew_digest(&grant.username, password);
+        }
+        if let Decision::Allow(grant) = &mut decision
+            && broker.dialect.takes_rules()
+        {
+            grant.rules = self.rules_to_take_along(broker, &request.peer).await?;
         }
         Ok(decision)
     }

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use crate::config::reader::{Field, Reader};
 use crate::engine::isolation::Isolation;
 use crate::hooks::connection::{BrokerConnection, ForeignNames, parse_secrets};
-use crate::hooks::dialect::{Dialect, DialectName};
-use crate::hooks::rabbitmq;
+use crate::hooks::dialect::{Dialect, DialectName, RulesInReply};
+use crate::hooks::mosquitto_go_auth::{self, ResponseMode};
+use crate::hooks::{bifromq, rabbitmq};
 use crate::names::organization_id::OrganizationId;
 use crate::secret::Secret;
 
@@ -30,7 +31,7 @@ struct Fields {
     isolation: Option<IsolationName>,
     organization: Option<OrganizationId>,
     home: Option<String>,
-    exchange: Option<String>,
+    settings: DialectSettings,
     foreign_names: ForeignNames,
     secrets: Option<Vec<Secret>>,
     secret_file: Option<PathBuf>,
@@ -100,20 +101,46 @@ fn read_one(reader: &mut Reader, name: &str) -> Option<BrokerConnection> {
             return None;
         }
     };
-    let exchange = fields
-        .exchange
-        .unwrap_or_else(|| rabbitmq::Settings::default().exchange);
+    let home = fields.home.unwrap_or_else(|| dialect.home().to_owned());
     Some(BrokerConnection {
         name: name.to_owned(),
-        dialect: match dialect {
-            DialectName::RabbitMq => Dialect::RabbitMq(rabbitmq::Settings { exchange }),
-            DialectName::VerneMq => Dialect::VerneMq,
-        },
+        dialect: with_settings(dialect, fields.settings, &home),
         secrets,
         isolation,
-        home: fields.home.unwrap_or_else(|| dialect.home().to_owned()),
+        home,
         foreign_names: fields.foreign_names,
     })
+}
+
+/// What of a dialect has to agree with the broker's own settings.
+struct DialectSettings {
+    exchange: Option<String>,
+    response_mode: ResponseMode,
+    rules_in_reply: RulesInReply,
+}
+
+fn with_settings(name: DialectName, settings: DialectSettings, home: &str) -> Dialect {
+    match name.with_defaults() {
+        Dialect::BifroMq(_) => Dialect::BifroMq(bifromq::Settings {
+            tenant: home.to_owned(),
+        }),
+        Dialect::Emqx(_) => Dialect::Emqx(settings.rules_in_reply),
+        Dialect::MosquittoGoAuth(_) => {
+            let response_mode = settings.response_mode;
+            Dialect::MosquittoGoAuth(mosquitto_go_auth::Settings { response_mode })
+        }
+        Dialect::RabbitMq(rabbitmq::Settings { exchange }) => {
+            let exchange = settings.exchange.unwrap_or(exchange);
+            Dialect::RabbitMq(rabbitmq::Settings { exchange })
+        }
+        Dialect::Rmqtt(_) => Dialect::Rmqtt(settings.rules_in_reply),
+        without @ (Dialect::AzureEventGrid
+        | Dialect::Emqx4
+        | Dialect::MosquittoAuthPlug
+        | Dialect::NanoMq
+        | Dialect::Tbmq
+        | Dialect::VerneMq) => without,
+    }
 }
 
 fn read_fields(reader: &mut Reader, broker: &str) -> Fields {
@@ -132,7 +159,12 @@ fn read_fields(reader: &mut Reader, broker: &str) -> Fields {
     let mountpoint = optional(
         "mountpoint",
         "",
-        "VerneMQ: where its sessions live by default.",
+        "VerneMQ, EMQX: where its sessions live by default.",
+    );
+    let tenant = optional(
+        "tenant",
+        "main",
+        "BifroMQ: the tenant of its sessions, where organizations are not kept apart by tenants.",
     );
     let vhost = optional(
         "vhost",
@@ -149,7 +181,9 @@ fn read_fields(reader: &mut Reader, broker: &str) -> Fields {
             Field {
                 name: &path("dialect"),
                 example: "rabbitmq",
-                meaning: "How the broker asks: `rabbitmq` or `vernemq`.",
+                meaning: "How the broker asks: `azure-event-grid`, `bifromq`, `emqx` (5 and 6), \
+                          `emqx4`, `mosquitto-auth-plug`, `mosquitto-go-auth`, `nanomq`, \
+                          `rabbitmq`, `rmqtt`, `tbmq` or `vernemq`.",
             },
             |text| text.parse().map_err(|error: crate::hooks::dialect::NotADialect| error.to_string()),
         ),
@@ -158,7 +192,7 @@ fn read_fields(reader: &mut Reader, broker: &str) -> Fields {
                 name: &path("isolation"),
                 example: "dedicated",
                 meaning: "How organizations are kept apart: `dedicated` (default: one organization), \
-                          `prefix`, `vhost` (RabbitMQ) or `mountpoint` (VerneMQ).",
+                          `prefix`, `vhost` (RabbitMQ) or `mountpoint` (VerneMQ, EMQX, BifroMQ).",
             },
             |text| match text {
                 "dedicated" => Ok(IsolationName::Dedicated),
@@ -179,8 +213,40 @@ fn read_fields(reader: &mut Reader, broker: &str) -> Fields {
                 parsed.map_err(|_| "is not `org_` + 12 characters of a-z and 2-7".to_owned())
             },
         ),
-        home: vhost.or(mountpoint),
-        exchange,
+        home: vhost.or(mountpoint).or(tenant),
+        settings: DialectSettings {
+            exchange,
+            response_mode: reader.with(
+                Field {
+                    name: &path("response_mode"),
+                    example: "status",
+                    meaning: "mosquitto-go-auth: the setting `http_response_mode`, `status`, `json` \
+                              or `text`.",
+                },
+                ResponseMode::default(),
+                |text| match text {
+                    "status" => Ok(ResponseMode::Status),
+                    "json" => Ok(ResponseMode::Json),
+                    "text" => Ok(ResponseMode::Text),
+                    _ => Err("is not one of status, json, text".to_owned()),
+                },
+            ),
+            rules_in_reply: reader.with(
+                Field {
+                    name: &path("rules_in_reply"),
+                    example: "true",
+                    meaning: "EMQX, RMQTT: whether topic rules travel with the login where they can \
+                              be said. The broker then asks less, and changed rules reach a session \
+                              when it connects again.",
+                },
+                RulesInReply::default(),
+                |text| match text {
+                    "true" => Ok(RulesInReply::Sent),
+                    "false" => Ok(RulesInReply::Kept),
+                    _ => Err("is neither true nor false".to_owned()),
+                },
+            ),
+        },
         foreign_names: reader.with(
             Field {
                 name: &path("foreign_names"),

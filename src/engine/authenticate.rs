@@ -51,6 +51,7 @@ pub fn authenticate(
             token: credential.token_id(),
             expires_at: credential.expires_at,
             mountpoint,
+            rules: None,
             old_pepper: has_old_pepper(credential, keys),
         }),
     }

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::acl::applied::AppliedRule;
 use crate::acl::decide::{Publish, Ruling, SubscribeRules, Subscription};
 use crate::acl::rule::Acl;
 use crate::acl::template::Subject;
@@ -63,6 +64,12 @@ pub fn authorize_subscribe(
     filters
         .map(|requested| asker.decide_filter(&rules, requested))
         .collect()
+}
+
+/// The rules of a live member, for a broker that applies them itself.
+pub fn applied_rules(asker: Asker<'_>) -> Vec<AppliedRule> {
+    let claims = asker.member.claims(asker.now);
+    asker.acl.applied_to(&asker.subject(&claims))
 }
 
 impl Asker<'_> {

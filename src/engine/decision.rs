@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::acl::applied::AppliedRule;
 use crate::mqtt::qos::QoS;
 use crate::names::organization_id::OrganizationId;
 use crate::names::token_id::TokenId;
@@ -29,6 +30,9 @@ pub struct Grant {
     pub expires_at: Option<Timestamp>,
     /// The mountpoint that the broker must put the session in.
     pub mountpoint: Option<OrganizationId>,
+    /// The topic rules of the client, for a broker that applies them itself; `None` where it has to
+    /// ask.
+    pub rules: Option<Vec<AppliedRule>>,
     /// The stored digest was made with an old pepper and should be made anew.
     pub old_pepper: bool,
 }
@@ -70,6 +74,8 @@ pub enum DenyReason {
     ForeignClientId,
     /// The question is about something that an MQTT client has no business with.
     NotMqtt,
+    /// No login is above the rules.
+    NoSuperuser,
     /// The topic or filter is not one.
     InvalidTopic,
     /// No rule allows it.
@@ -95,6 +101,7 @@ impl DenyReason {
             DenyReason::WrongCompartment => "the session is in a foreign mountpoint or vhost",
             DenyReason::ForeignClientId => "the client id does not begin with the organization",
             DenyReason::NotMqtt => "an MQTT client has no business with this",
+            DenyReason::NoSuperuser => "no login is above the topic rules",
             DenyReason::InvalidTopic => "the topic or filter is not valid",
             DenyReason::NoRule => "no rule allows it",
             DenyReason::DeniedByRule => "a rule denies it",

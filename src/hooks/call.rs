@@ -5,21 +5,60 @@ use std::borrow::Cow;
 use crate::engine::decision::{Decision, DenyReason, Grant, TopicGrant};
 use crate::hooks::vernemq::SubscribeEcho;
 use crate::metrics::{OutcomeLabel, QuestionLabel};
-use crate::mqtt::request::{ConnectRequest, PublishRequest, SessionRequest, SubscribeRequest};
+use crate::mqtt::request::{
+    ConnectRequest, PublishRequest, SessionEvent, SessionRequest, SubscribeRequest,
+};
 
 /// An HTTP request of a broker, without the HTTP framework.
 #[derive(Clone, Copy)]
 pub struct RawRequest<'a> {
-    /// Whether it is a POST; otherwise a GET.
-    pub is_post: bool,
+    /// The method.
+    pub method: Method,
     /// The path behind the broker connection's name and secret, without a leading `/`.
     pub path: &'a str,
     /// The query, without the `?`.
     pub query: &'a str,
-    /// VerneMQ's `vernemq-hook` header.
-    pub hook_header: Option<&'a str>,
+    /// The headers.
+    pub headers: &'a dyn Headers,
     /// The body.
     pub body: &'a [u8],
+}
+
+/// The methods that brokers ask with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// The question is in the query.
+    Get,
+    /// The question is in the body, as with all but GET.
+    Post,
+    /// RMQTT, mosquitto-go-auth and TBMQ may be told to.
+    Put,
+    /// TBMQ may be told to.
+    Patch,
+}
+
+/// The headers of a request. A few dialects read one or two.
+pub trait Headers {
+    /// The value of a header, by its name in lower case; `None` also for one that is not ASCII.
+    fn value(&self, name: &str) -> Option<&str>;
+}
+
+impl<const N: usize> Headers for [(&str, &str); N] {
+    fn value(&self, name: &str) -> Option<&str> {
+        self.iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| *value)
+    }
+}
+
+impl<'a> RawRequest<'a> {
+    /// Where the question is: the query of a GET, otherwise the body.
+    pub fn text(&self) -> &'a [u8] {
+        match self.method {
+            Method::Get => self.query.as_bytes(),
+            Method::Post | Method::Put | Method::Patch => self.body,
+        }
+    }
 }
 
 /// A decoded request.
@@ -29,6 +68,14 @@ pub struct Question<'a> {
     pub call: Call<'a>,
     /// What the reply has to repeat.
     pub echo: Echo<'a>,
+}
+
+impl<'a> Question<'a> {
+    /// A question whose reply repeats nothing of it.
+    pub fn plain(call: Call<'a>) -> Self {
+        let echo = Echo::Nothing;
+        Self { call, echo }
+    }
 }
 
 /// What a broker asks.
@@ -42,8 +89,8 @@ pub enum Call<'a> {
     Publish(PublishRequest<'a>),
     /// May this client subscribe?
     Subscribe(SubscribeRequest<'a>),
-    /// Nothing: the broker tells that something happened.
-    Event,
+    /// Nothing: the broker tells that something happened, to a session or to something else.
+    Event(Option<SessionEvent<'a>>),
     /// The question answers itself.
     Refused(DenyReason),
 }
@@ -102,6 +149,28 @@ pub struct Reply {
     pub body: Cow<'static, str>,
 }
 
+impl Reply {
+    /// A JSON body.
+    pub fn json(status: u16, body: impl Into<Cow<'static, str>>) -> Self {
+        let content_type = "application/json";
+        let body = body.into();
+        Self {
+            status,
+            content_type,
+            body,
+        }
+    }
+
+    /// A word, without a line end behind it.
+    pub fn word(status: u16, word: &'static str) -> Self {
+        Self {
+            status,
+            content_type: "text/plain",
+            body: Cow::Borrowed(word),
+        }
+    }
+}
+
 /// The request could not be read. What was wrong is not repeated: it may hold a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unreadable {
@@ -119,7 +188,7 @@ impl Call<'_> {
             Call::Session(_) | Call::Refused(_) => QuestionLabel::Session,
             Call::Publish(_) => QuestionLabel::Publish,
             Call::Subscribe(_) => QuestionLabel::Subscribe,
-            Call::Event => QuestionLabel::Event,
+            Call::Event(_) => QuestionLabel::Event,
         }
     }
 }
@@ -139,6 +208,24 @@ impl Answer {
             }
             Answer::Event => OutcomeLabel::Allow,
         }
+    }
+
+    /// Whether it is yes to everything that was asked.
+    pub fn is_yes(&self) -> bool {
+        match self {
+            Answer::Subscribe(decisions) => {
+                !decisions.is_empty()
+                    && decisions
+                        .iter()
+                        .all(|one| label(one) == OutcomeLabel::Allow)
+            }
+            other => other.allows(),
+        }
+    }
+
+    /// Whether it is "not mine".
+    pub fn is_abstention(&self) -> bool {
+        self.label() == OutcomeLabel::Abstain
     }
 
     /// Whether it lets anything happen: a CONNECT, a PUBLISH, any filter of a SUBSCRIBE.

@@ -1,27 +1,54 @@
-//! `application/x-www-form-urlencoded` bodies and queries (URL Standard section 5.1), read strictly.
+//! `application/x-www-form-urlencoded` bodies and queries (URL Standard section 5.1), read strictly,
+//! and the flat JSON objects that most brokers can send instead.
 //!
 //! The libraries for this replace bytes that are not UTF-8 and keep the last of two equal names.
 //! Both would let a client say one thing to the broker and another to us, so here both are errors.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use percent_encoding::percent_decode;
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::hooks::call::Unreadable;
+use crate::hooks::call::{Method, RawRequest, Unreadable};
+use crate::hooks::json::{self, Text};
 
 /// The most fields of one request. The brokers send at most a dozen.
 const MAX_FIELDS: usize = 64;
 
 /// The fields of a form, each name once.
-pub struct Form<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+pub struct Form<'a>(Vec<(Cow<'a, str>, Value<'a>)>);
+
+/// The value of a field. In a form it is a text; JSON has more.
+enum Value<'a> {
+    /// A text, or a number or truth value as one.
+    Text(Cow<'a, str>),
+    /// JSON's `null`: as good as not there.
+    Null,
+    /// A list or an object, which is an error only if somebody asks for it.
+    Nested,
+}
 
 impl<'a> Form<'a> {
+    /// Reads a request: the query of a GET; a body that is a JSON object or a form. The content type
+    /// does not count: EMQX 5.3 sends JSON as a form. No field's name begins with `{`.
+    ///
+    /// # Errors
+    /// As [`Form::parse`] and [`Form::parse_json`].
+    pub fn read(request: &RawRequest<'a>) -> Result<Self, Unreadable> {
+        let text = request.text();
+        match text.first() {
+            Some(b'{') if request.method != Method::Get => Self::parse_json(text),
+            _ => Self::parse(text),
+        }
+    }
+
     /// Reads a body or a query.
     ///
     /// # Errors
     /// [`Unreadable::Malformed`] for bytes that are not UTF-8, a field twice, or too many fields.
     pub fn parse(text: &'a [u8]) -> Result<Self, Unreadable> {
-        let mut fields: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::with_capacity(12);
+        let mut form = Self(Vec::with_capacity(12));
         for field in text
             .split(|byte| *byte == b'&')
             .filter(|field| !field.is_empty())
@@ -30,19 +57,49 @@ impl<'a> Form<'a> {
                 Some(at) => (&field[..at], &field[at + 1..]),
                 None => (field, &[][..]),
             };
-            let name = decode(name)?;
-            if fields.len() == MAX_FIELDS || fields.iter().any(|(known, _)| *known == name) {
-                return Err(Unreadable::Malformed);
-            }
-            fields.push((name, decode(value)?));
+            form.add(decode(name)?, Value::Text(decode(value)?))?;
         }
-        Ok(Self(fields))
+        Ok(form)
+    }
+
+    /// Reads a JSON object.
+    ///
+    /// # Errors
+    /// [`Unreadable::Malformed`] for anything else, a name twice, or too many of them.
+    pub fn parse_json(text: &'a [u8]) -> Result<Self, Unreadable> {
+        json::parse(text)
+    }
+
+    fn add(&mut self, name: Cow<'a, str>, value: Value<'a>) -> Result<(), Unreadable> {
+        if self.0.len() == MAX_FIELDS || self.0.iter().any(|(known, _)| *known == name) {
+            return Err(Unreadable::Malformed);
+        }
+        self.0.push((name, value));
+        Ok(())
     }
 
     /// Takes a field out.
-    pub fn take(&mut self, name: &str) -> Option<Cow<'a, str>> {
-        let at = self.0.iter().position(|(known, _)| known == name)?;
-        Some(self.0.swap_remove(at).1)
+    ///
+    /// # Errors
+    /// [`Unreadable::Malformed`] when it is not a text.
+    pub fn take(&mut self, name: &str) -> Result<Option<Cow<'a, str>>, Unreadable> {
+        let Some(at) = self.0.iter().position(|(known, _)| known == name) else {
+            return Ok(None);
+        };
+        match self.0.swap_remove(at).1 {
+            Value::Text(text) => Ok(Some(text)),
+            Value::Null => Ok(None),
+            Value::Nested => Err(Unreadable::Malformed),
+        }
+    }
+
+    /// Takes a field out, if there is something in it: brokers with templates render what is absent
+    /// as an empty text.
+    ///
+    /// # Errors
+    /// As [`Form::take`].
+    pub fn take_filled(&mut self, name: &str) -> Result<Option<Cow<'a, str>>, Unreadable> {
+        Ok(self.take(name)?.filter(|text| !text.is_empty()))
     }
 
     /// Takes a field out that has to be there.
@@ -50,7 +107,90 @@ impl<'a> Form<'a> {
     /// # Errors
     /// [`Unreadable::Malformed`] when it is not.
     pub fn need(&mut self, name: &str) -> Result<Cow<'a, str>, Unreadable> {
-        self.take(name).ok_or(Unreadable::Malformed)
+        self.take(name)?.ok_or(Unreadable::Malformed)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Form<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FormVisitor)
+    }
+}
+
+struct FormVisitor;
+
+impl<'de> Visitor<'de> for FormVisitor {
+    type Value = Form<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Form<'de>, A::Error> {
+        let mut form = Form(Vec::with_capacity(12));
+        while let Some((Text(name), value)) = map.next_entry()? {
+            form.add(name, value)
+                .map_err(|_| A::Error::custom("a name twice, or too many"))?;
+        }
+        Ok(form)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Value<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Value<'de>, E> {
+        Ok(Value::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value<'de>, E> {
+        Ok(Value::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Value<'de>, E> {
+        Ok(Value::Text(Cow::Owned(number.to_string())))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Value<'de>, E> {
+        Ok(Value::Text(Cow::Owned(number.to_string())))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Value<'de>, E> {
+        Ok(Value::Text(Cow::Owned(number.to_string())))
+    }
+
+    fn visit_bool<E>(self, truth: bool) -> Result<Value<'de>, E> {
+        Ok(Value::Text(Cow::Borrowed(if truth {
+            "true"
+        } else {
+            "false"
+        })))
+    }
+
+    fn visit_unit<E>(self) -> Result<Value<'de>, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value<'de>, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Value::Nested)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value<'de>, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Value::Nested)
     }
 }
 
@@ -78,6 +218,7 @@ mod tests {
         Form::parse(text.as_bytes())
             .unwrap()
             .take(name)
+            .unwrap()
             .map(Cow::into_owned)
     }
 

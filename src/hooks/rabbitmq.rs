@@ -14,14 +14,37 @@
 
 use std::borrow::Cow;
 
-use crate::engine::decision::{Decision, DenyReason};
-use crate::hooks::call::{Answer, Call, Echo, Question, RawRequest, Refusal, Reply, Unreadable};
+use crate::engine::decision::DenyReason;
+use crate::hooks::call::{Answer, Call, Method, Question, RawRequest, Refusal, Reply, Unreadable};
+use crate::hooks::expresses::{
+    AclReply, AliasedTopic, Expresses, Filters, Hooks, Places, SharedPrefix, Unavailable, WillAsked,
+};
 use crate::hooks::form::Form;
 use crate::mqtt::request::{
     ConnectRequest, Peer, PublishRequest, RequestedFilter, SessionRequest, SubscribeRequest,
     TopicNames,
 };
 use crate::secret::SecretStr;
+
+/// broker-hooks section 4. The backend reports every login as never ending
+/// (`rabbit_auth_backend_http:expiry_timestamp/1`), so sessions have to be closed from outside.
+/// `$share` is no shared subscription to it; its filter is judged by what stands inside.
+pub const EXPRESSES: Expresses = Expresses {
+    methods: &[Method::Get, Method::Post],
+    hooks: Hooks::InPath(&["user", "vhost", "resource", "topic"]),
+    unavailable: Unavailable::AsNo,
+    abstains: false,
+    expiry: false,
+    acl: AclReply::None,
+    places: Places::Chosen,
+    shared: SharedPrefix::Kept,
+    aliased: AliasedTopic::Resolved,
+    will: WillAsked::WhenSent,
+    filters: Filters::OneByOne,
+    qos: false,
+    retain: false,
+    lowers_qos: false,
+};
 
 /// What has to agree with the broker's own settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,11 +69,6 @@ pub fn decode<'a>(
     settings: &Settings,
     request: &RawRequest<'a>,
 ) -> Result<Question<'a>, Unreadable> {
-    let text = if request.is_post {
-        request.body
-    } else {
-        request.query.as_bytes()
-    };
     let read = match request.path {
         "user" => user,
         "vhost" => vhost,
@@ -58,54 +76,35 @@ pub fn decode<'a>(
         "topic" => topic,
         _ => return Err(Unreadable::UnknownHook),
     };
-    Ok(Question {
-        call: read(settings, Form::parse(text)?)?,
-        echo: Echo::Nothing,
-    })
+    let call = read(settings, Form::parse(request.text())?)?;
+    Ok(Question::plain(call))
 }
 
 /// Writes a reply.
 pub fn encode(answer: &Answer) -> Reply {
-    let allowed = match answer {
-        Answer::Connect(decision) => matches!(decision, Decision::Allow(_)),
-        Answer::Session(decision) => matches!(decision, Decision::Allow(())),
-        Answer::Publish(decision) => matches!(decision, Decision::Allow(_)),
-        Answer::Subscribe(decisions) => {
-            matches!(decisions.as_slice(), [Decision::Allow(_)])
-        }
-        Answer::Event => false,
-    };
-    reply(if allowed { "allow" } else { "deny" })
+    Reply::word(200, if answer.is_yes() { "allow" } else { "deny" })
 }
 
 /// The reply that RabbitMQ reads as no.
 pub fn refuse(_refusal: Refusal) -> Reply {
-    reply("deny")
-}
-
-fn reply(word: &'static str) -> Reply {
-    Reply {
-        status: 200,
-        content_type: "text/plain",
-        body: Cow::Borrowed(word),
-    }
+    Reply::word(200, "deny")
 }
 
 fn user<'a>(_: &Settings, mut form: Form<'a>) -> Result<Call<'a>, Unreadable> {
-    let Some(client_id) = form.take("client_id") else {
+    let Some(client_id) = form.take("client_id")? else {
         return Ok(Call::Refused(DenyReason::NotMqtt));
     };
     let peer = Peer {
-        username: form.take("username"),
+        username: form.take("username")?,
         client_id,
         compartment: Some(form.need("vhost")?),
     };
-    let password = form.take("password").map(SecretStr::new);
+    let password = form.take("password")?.map(SecretStr::new);
     Ok(Call::Connect(ConnectRequest { peer, password }))
 }
 
 fn vhost<'a>(_: &Settings, mut form: Form<'a>) -> Result<Call<'a>, Unreadable> {
-    let Some(client_id) = form.take("client_id") else {
+    let Some(client_id) = form.take("client_id")? else {
         return Ok(Call::Refused(DenyReason::NotMqtt));
     };
     let peer = peer(&mut form, client_id)?;
@@ -113,7 +112,7 @@ fn vhost<'a>(_: &Settings, mut form: Form<'a>) -> Result<Call<'a>, Unreadable> {
 }
 
 fn resource<'a>(settings: &Settings, mut form: Form<'a>) -> Result<Call<'a>, Unreadable> {
-    let Some(client_id) = form.take("client_id") else {
+    let Some(client_id) = form.take("client_id")? else {
         return Ok(Call::Refused(DenyReason::NotMqtt));
     };
     let kind = form.need("resource")?;
@@ -132,7 +131,7 @@ fn resource<'a>(settings: &Settings, mut form: Form<'a>) -> Result<Call<'a>, Unr
 }
 
 fn topic<'a>(settings: &Settings, mut form: Form<'a>) -> Result<Call<'a>, Unreadable> {
-    let Some(client_id) = form.take("variable_map.client_id") else {
+    let Some(client_id) = form.take("variable_map.client_id")? else {
         return Ok(Call::Refused(DenyReason::NotMqtt));
     };
     if form.need("resource")? != "topic" || form.need("name")? != settings.exchange {
@@ -192,10 +191,10 @@ mod tests {
 
     fn decoded(path: &str, body: &str) -> String {
         let request = RawRequest {
-            is_post: true,
+            method: Method::Post,
             path,
             query: "",
-            hook_header: None,
+            headers: &[],
             body: body.as_bytes(),
         };
         match decode(&Settings::default(), &request) {
@@ -205,7 +204,7 @@ mod tests {
                 Call::Session(_) => "session".into(),
                 Call::Connect(_) => "connect".into(),
                 Call::Refused(reason) => format!("{reason:?}"),
-                Call::Event => "event".into(),
+                Call::Event(_) => "event".into(),
             },
             Err(error) => format!("{error:?}"),
         }

@@ -11,20 +11,44 @@
 //! VerneMQ has no word for "unavailable": every refused CONNECT is "not authorized" to the client.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::marker::PhantomData;
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::decision::{Decision, TopicGrant};
-use crate::hooks::call::{Answer, Call, Echo, Question, RawRequest, Refusal, Reply, Unreadable};
+use crate::hooks::call::{
+    Answer, Call, Echo, Method, Question, RawRequest, Refusal, Reply, Unreadable,
+};
+use crate::hooks::expresses::{
+    AclReply, AliasedTopic, Expresses, Filters, Hooks, Places, SharedPrefix, Unavailable, WillAsked,
+};
+use crate::hooks::json::{Object, Password, Text, parse};
 use crate::mqtt::qos::QoS;
 use crate::mqtt::request::{
-    ConnectRequest, Peer, PublishRequest, RequestedFilter, SubscribeRequest, TopicNames,
+    ConnectRequest, Peer, PublishRequest, RequestedFilter, SessionChange, SessionEvent,
+    SubscribeRequest, TopicNames,
 };
 use crate::secret::SecretStr;
+
+/// broker-hooks section 1. A CONNECT's refusal is always "not authorized" to the client, and there is
+/// no expiry: the session has to be closed from outside.
+pub const EXPRESSES: Expresses = Expresses {
+    methods: &[Method::Post],
+    hooks: Hooks::InHeader(HOOK_HEADER),
+    unavailable: Unavailable::AsNo,
+    abstains: true,
+    expiry: false,
+    acl: AclReply::None,
+    places: Places::Named,
+    shared: SharedPrefix::Kept,
+    aliased: AliasedTopic::Resolved,
+    will: WillAsked::AtConnect,
+    filters: Filters::Listed,
+    qos: true,
+    retain: true,
+    lowers_qos: true,
+};
+
+const HOOK_HEADER: &str = "vernemq-hook";
 
 /// The most filters of one SUBSCRIBE: each is judged by every rule.
 const MAX_FILTERS: usize = 256;
@@ -37,14 +61,6 @@ const NOT_AUTHORIZED: &str = r#"{"result":{"error":"not_authorized"}}"#;
 const REFUSED_V3: u8 = 128;
 const REFUSED_V5: u8 = 135;
 
-/// A text that borrows from the body where it has no escapes.
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-/// Like [`Text`], for a password: it has no way to be printed.
-#[derive(Deserialize)]
-struct Password<'a>(#[serde(borrow)] Cow<'a, str>);
-
 #[derive(Deserialize)]
 struct Register<'a> {
     #[serde(borrow)]
@@ -53,6 +69,17 @@ struct Register<'a> {
     username: Option<Text<'a>>,
     #[serde(borrow)]
     password: Option<Password<'a>>,
+    #[serde(borrow)]
+    mountpoint: Text<'a>,
+}
+
+/// The lifecycle hooks; only `on_register` has a username.
+#[derive(Deserialize)]
+struct Lifecycle<'a> {
+    #[serde(borrow)]
+    client_id: Text<'a>,
+    #[serde(borrow)]
+    username: Option<Text<'a>>,
     #[serde(borrow)]
     mountpoint: Text<'a>,
 }
@@ -81,30 +108,6 @@ struct Subscribe<'a> {
     mountpoint: Text<'a>,
     #[serde(borrow)]
     topics: Vec<Object<Subscription<'a>>>,
-}
-
-/// A JSON object: derived readers take a list of the fields' values as well.
-struct Object<T>(T);
-
-struct ObjectVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let visitor = ObjectVisitor(PhantomData);
-        deserializer.deserialize_map(visitor).map(Object)
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(map))
-    }
 }
 
 /// A filter with its options, as asked and as echoed.
@@ -147,22 +150,24 @@ enum Version {
 /// # Errors
 /// [`Unreadable`].
 pub fn decode<'a>(request: &RawRequest<'a>) -> Result<Question<'a>, Unreadable> {
-    if !request.path.is_empty() || !request.is_post {
+    if !request.path.is_empty() {
         return Err(Unreadable::UnknownHook);
     }
-    match request.hook_header.ok_or(Unreadable::UnknownHook)? {
-        "auth_on_register" | "auth_on_register_m5" => register(request.body),
-        "auth_on_publish" | "auth_on_publish_m5" => publish(request.body),
-        "auth_on_subscribe" => subscribe(request.body, Version::V3),
-        "auth_on_subscribe_m5" => subscribe(request.body, Version::V5),
+    let body = request.body;
+    let hook = request.headers.value(HOOK_HEADER);
+    match hook.ok_or(Unreadable::UnknownHook)? {
+        "auth_on_register" | "auth_on_register_m5" => register(body),
+        "auth_on_publish" | "auth_on_publish_m5" => publish(body),
+        "auth_on_subscribe" => subscribe(body, Version::V3),
+        "auth_on_subscribe_m5" => subscribe(body, Version::V5),
+        "on_register" | "on_register_m5" => session_event(body, SessionChange::Opened),
+        "on_client_offline" => session_event(body, SessionChange::Offline),
+        "on_client_gone" => session_event(body, SessionChange::Gone),
+        "on_session_expired" => session_event(body, SessionChange::Expired),
         // `on_auth_m5` is missing on purpose: its reply cannot succeed over webhooks.
-        "on_register" | "on_register_m5" | "on_publish" | "on_publish_m5" | "on_subscribe"
-        | "on_subscribe_m5" | "on_unsubscribe" | "on_unsubscribe_m5" | "on_deliver"
-        | "on_deliver_m5" | "on_offline_message" | "on_client_wakeup" | "on_client_offline"
-        | "on_client_gone" | "on_session_expired" => Ok(Question {
-            call: Call::Event,
-            echo: Echo::Nothing,
-        }),
+        "on_publish" | "on_publish_m5" | "on_subscribe" | "on_subscribe_m5" | "on_unsubscribe"
+        | "on_unsubscribe_m5" | "on_deliver" | "on_deliver_m5" | "on_offline_message"
+        | "on_client_wakeup" => Ok(Question::plain(Call::Event(None))),
         _ => Err(Unreadable::UnknownHook),
     }
 }
@@ -209,11 +214,7 @@ fn refusal_or_next<G>(decision: &Decision<G>) -> Reply {
 }
 
 fn reply(body: impl Into<Cow<'static, str>>) -> Reply {
-    Reply {
-        status: 200,
-        content_type: "application/json",
-        body: body.into(),
-    }
+    Reply::json(200, body)
 }
 
 fn json(body: &serde_json::Value) -> Reply {
@@ -252,10 +253,7 @@ fn publish(body: &[u8]) -> Result<Question<'_>, Unreadable> {
         retain: Some(retain),
         names: TopicNames::Exact,
     });
-    Ok(Question {
-        call,
-        echo: Echo::Nothing,
-    })
+    Ok(Question::plain(call))
 }
 
 fn subscribe(body: &[u8], version: Version) -> Result<Question<'_>, Unreadable> {
@@ -291,11 +289,17 @@ fn subscribe(body: &[u8], version: Version) -> Result<Question<'_>, Unreadable> 
     })
 }
 
-fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Unreadable> {
-    // Checked as UTF-8 as a whole: `from_slice` would check every text in it on its own.
-    let text = std::str::from_utf8(body).map_err(|_| Unreadable::Malformed)?;
-    let object: Object<T> = serde_json::from_str(text).map_err(|_| Unreadable::Malformed)?;
-    Ok(object.0)
+fn session_event(body: &[u8], change: SessionChange) -> Result<Question<'_>, Unreadable> {
+    let Lifecycle {
+        client_id,
+        username,
+        mountpoint,
+    } = parse(body)?;
+    let peer = peer(client_id, username, mountpoint);
+    Ok(Question::plain(Call::Event(Some(SessionEvent {
+        peer,
+        change,
+    }))))
 }
 
 fn peer<'a>(client_id: Text<'a>, username: Option<Text<'a>>, mountpoint: Text<'a>) -> Peer<'a> {

@@ -5,17 +5,18 @@
 
 use std::panic::AssertUnwindSafe;
 
-use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::FutureExt as _;
 use tokio::time::timeout;
 
 use crate::clock::Stopwatch;
 use crate::engine::decision::Decision;
-use crate::hooks::call::{Answer, Call, RawRequest, Refusal, Reply};
+use crate::hooks::call::{Answer, Call, Headers, Method, RawRequest, Refusal, Reply};
 use crate::hooks::connection::BrokerConnection;
 use crate::hooks::dialect::DialectName;
+use crate::hooks::expresses::Hooks;
 use crate::http::Edge;
 use crate::metrics::{OutcomeLabel, QuestionLabel};
 use crate::store::port::StoreError;
@@ -28,6 +29,9 @@ struct Target<'a> {
     secret: Option<&'a str>,
     hook: &'a str,
 }
+
+/// The headers of a request, for those dialects that read one.
+struct HttpHeaders<'a>(&'a HeaderMap);
 
 /// The reply, and what goes into the metrics beside it.
 struct Outcome {
@@ -97,19 +101,18 @@ async fn answer_in(
     let Some(_place) = edge.app.metrics().enter_hook(edge.settings.hooks_in_flight) else {
         return Outcome::refused(dialect, Refusal::Overloaded);
     };
-    let is_post = match *request.method() {
-        Method::POST => true,
-        Method::GET => false,
+    let method = match request.method().as_str() {
+        "GET" => Method::Get,
+        "POST" => Method::Post,
+        "PUT" => Method::Put,
+        "PATCH" => Method::Patch,
         _ => return Outcome::refused(dialect, Refusal::UnknownHook),
     };
     let raw = RawRequest {
-        is_post,
+        method,
         path: target.hook,
         query: request.query_string(),
-        hook_header: request
-            .headers()
-            .get("vernemq-hook")
-            .and_then(|name| name.to_str().ok()),
+        headers: &HttpHeaders(request.headers()),
         body: &body,
     };
     decide(target.broker, &raw, edge).await
@@ -127,12 +130,12 @@ async fn decide(broker: &BrokerConnection, raw: &RawRequest<'_>, edge: &Edge) ->
             if let Some(reason) = answer.deny_reason() {
                 tracing::debug!(broker = broker.name, question = ?label, ?reason, "denied");
             }
-            let reply = broker.dialect.encode(&question, &answer);
+            let narrowed = broker.dialect.narrow(&question, answer);
             Outcome {
-                reply,
-                allows: answer.allows(),
+                reply: broker.dialect.encode(&question, &narrowed),
+                allows: narrowed.answer().allows(),
                 question: label,
-                label: answer.label(),
+                label: narrowed.answer().label(),
             }
         }
         Err(error) => {
@@ -158,7 +161,7 @@ async fn ask(
         Call::Subscribe(request) => {
             Answer::Subscribe(app.authorize_subscribe(broker, request).await?)
         }
-        Call::Event => Answer::Event,
+        Call::Event(_) => Answer::Event,
         Call::Refused(reason) => Answer::Session(Decision::Deny(*reason)),
     })
 }
@@ -175,11 +178,11 @@ fn refusal(error: &StoreError) -> Refusal {
 impl<'a> Target<'a> {
     fn find(dialect: DialectName, rest: &'a str, edge: &'a Edge) -> Result<Self, Refusal> {
         let (name, rest) = rest.split_once('/').unwrap_or((rest, ""));
-        let (secret, hook) = match (dialect, rest.split_once('/')) {
-            (DialectName::RabbitMq, Some((secret, hook))) => (Some(secret), hook),
-            (DialectName::RabbitMq, None) => (None, rest),
-            (DialectName::VerneMq, Some(_)) => return Err(Refusal::UnknownHook),
-            (DialectName::VerneMq, None) => (Some(rest).filter(|one| !one.is_empty()), ""),
+        let (secret, hook) = match (dialect.expresses().hooks, rest.split_once('/')) {
+            (Hooks::InPath(_), Some((secret, hook))) => (Some(secret), hook),
+            (Hooks::InPath(_), None) => (None, rest),
+            (Hooks::InHeader(_), Some(_)) => return Err(Refusal::UnknownHook),
+            (Hooks::InHeader(_), None) => (Some(rest).filter(|one| !one.is_empty()), ""),
         };
         // A connection that does not exist is refused like one with another secret.
         let broker = edge
@@ -202,6 +205,15 @@ impl<'a> Target<'a> {
         self.secret
             .or(bearer)
             .is_some_and(|secret| self.broker.accepts(secret))
+    }
+}
+
+impl Headers for HttpHeaders<'_> {
+    fn value(&self, name: &str) -> Option<&str> {
+        // Of two that are equal nobody knows which one the broker meant.
+        let mut values = self.0.get_all(name);
+        let only = values.next().filter(|_| values.next().is_none());
+        only.and_then(|value| value.to_str().ok())
     }
 }
 

@@ -36,6 +36,28 @@ pub struct SessionRequest<'a> {
     pub peer: Peer<'a>,
 }
 
+/// A session has changed. No answer is awaited.
+#[derive(Debug, Clone)]
+pub struct SessionEvent<'a> {
+    /// Whose.
+    pub peer: Peer<'a>,
+    /// How.
+    pub change: SessionChange,
+}
+
+/// How a session has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionChange {
+    /// A client has connected.
+    Opened,
+    /// The client of a session that is kept has gone.
+    Offline,
+    /// The client has gone, and its session with it.
+    Gone,
+    /// A session that was kept has come to its end.
+    Expired,
+}
+
 /// May this client publish to this topic? Wills are asked the same way.
 #[derive(Debug, Clone)]
 pub struct PublishRequest<'a> {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
-use ticketgate::hooks::call::{Call, RawRequest};
+use ticketgate::hooks::call::{Call, Method, RawRequest};
 use ticketgate::hooks::dialect::Dialect;
 use ticketgate::hooks::rabbitmq;
 use ticketgate::mqtt::request::{ConnectRequest, Peer, RequestedFilter};
@@ -219,10 +219,14 @@ fn question(Recorded { name, request }: &Recorded) -> String {
     let (method, target) = request.first_line();
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let raw = RawRequest {
-        is_post: method == "POST",
+        method: if method == "POST" {
+            Method::Post
+        } else {
+            Method::Get
+        },
         path: path.strip_prefix("/auth/").unwrap(),
         query,
-        hook_header: None,
+        headers: &[],
         body: &request.body,
     };
     let dialect = Dialect::RabbitMq(rabbitmq::Settings::default());
@@ -243,7 +247,7 @@ fn question(Recorded { name, request }: &Recorded) -> String {
             format!("subscribe {}, filter {filter:?}", whom(&subscribe.peer))
         }
         Call::Refused(reason) => format!("refused {reason:?}"),
-        Call::Event => panic!("{name}: RabbitMQ tells of no events"),
+        Call::Event(_) => panic!("{name}: RabbitMQ tells of no events"),
     };
     format!("{name}: {words}\n")
 }

@@ -8,11 +8,11 @@ use std::io::Write as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use ticketgate::hooks::call::{Call, RawRequest};
+use ticketgate::hooks::call::{Call, Method, RawRequest};
 use ticketgate::hooks::connection::ForeignNames;
 use ticketgate::hooks::dialect::Dialect;
 use ticketgate::mqtt::qos::QoS;
-use ticketgate::mqtt::request::{Peer, RequestedFilter};
+use ticketgate::mqtt::request::{Peer, RequestedFilter, SessionChange};
 
 use crate::hooks::questions::rule;
 use crate::hooks::wire::{Connection, Request};
@@ -89,11 +89,12 @@ struct Recorded {
 fn every_recorded_request_is_decoded_into_just_what_was_asked() {
     for recorded in recorded() {
         let Recorded { name, request } = &recorded;
+        assert_eq!(request.first_line().0, "POST");
         let raw = RawRequest {
-            is_post: request.first_line().0 == "POST",
+            method: Method::Post,
             path: "",
             query: "",
-            hook_header: request.header("vernemq-hook"),
+            headers: &[("vernemq-hook", recorded.hook())],
             body: &request.body,
         };
         let question = Dialect::VerneMq.decode(&raw).unwrap();
@@ -270,7 +271,19 @@ fn compare(name: &str, hook: &str, body: &Value, call: &Call<'_>) {
             assert_eq!(asked, sent, "{name}");
             &subscribe.peer
         }
-        (hook, Call::Event) if !hook.starts_with("auth_on_") => return,
+        ("on_register", Call::Event(Some(event))) => {
+            assert_eq!(event.change, SessionChange::Opened, "{name}");
+            &event.peer
+        }
+        ("on_client_offline", Call::Event(Some(event))) => {
+            assert_eq!(event.change, SessionChange::Offline, "{name}");
+            &event.peer
+        }
+        ("on_client_gone", Call::Event(Some(event))) => {
+            assert_eq!(event.change, SessionChange::Gone, "{name}");
+            &event.peer
+        }
+        (hook, Call::Event(None)) if !hook.starts_with("auth_on_") => return,
         _ => panic!("{name}: {call:?}"),
     };
     compare_peer(name, body, peer);

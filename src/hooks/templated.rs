@@ -1,0 +1,120 @@
+//! Brokers whose operator writes down which field holds what: EMQX, NanoMQ, RMQTT and the two
+//! Mosquitto plugins. All have the same few words, and all values are texts.
+
+use std::borrow::Cow;
+
+use crate::engine::decision::DenyReason;
+use crate::hooks::call::{Call, Unreadable};
+use crate::hooks::form::Form;
+use crate::mqtt::qos::QoS;
+use crate::mqtt::request::{
+    ConnectRequest, Peer, PublishRequest, RequestedFilter, SubscribeRequest, TopicNames,
+};
+use crate::secret::SecretStr;
+
+/// The most filters that one question may join.
+const MAX_FILTERS: usize = 256;
+
+/// What a client wants with a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// To publish to it.
+    Publish,
+    /// To subscribe to it.
+    Subscribe,
+}
+
+impl Access {
+    /// Reads EMQX's numbers, which NanoMQ and RMQTT have taken over: `1` subscribes, `2` publishes.
+    ///
+    /// # Errors
+    /// [`Unreadable::Malformed`].
+    pub fn from_number(text: &str) -> Result<Self, Unreadable> {
+        match text {
+            "1" => Ok(Access::Subscribe),
+            "2" => Ok(Access::Publish),
+            _ => Err(Unreadable::Malformed),
+        }
+    }
+}
+
+/// Who asks: `clientid` and `username`, which is empty where the client sent none.
+///
+/// # Errors
+/// [`Unreadable::Malformed`] without a client id.
+pub fn peer<'a>(form: &mut Form<'a>) -> Result<Peer<'a>, Unreadable> {
+    Ok(Peer {
+        client_id: form.need("clientid")?,
+        username: form.take_filled("username")?,
+        compartment: None,
+    })
+}
+
+/// A CONNECT: [`peer`] and `password`, which is empty where the client sent none.
+///
+/// # Errors
+/// As [`peer`].
+pub fn connect<'a>(mut form: Form<'a>) -> Result<Call<'a>, Unreadable> {
+    let peer = peer(&mut form)?;
+    let password = form.take_filled("password")?.map(SecretStr::new);
+    Ok(Call::Connect(ConnectRequest { peer, password }))
+}
+
+/// A PUBLISH or a SUBSCRIBE of one filter.
+pub fn about_topic<'a>(peer: Peer<'a>, access: Access, topic: Cow<'a, str>) -> Call<'a> {
+    about_topic_at(peer, access, topic, None, None)
+}
+
+/// The same where level and retain flag may be told.
+pub fn about_topic_at<'a>(
+    peer: Peer<'a>,
+    access: Access,
+    topic: Cow<'a, str>,
+    qos: Option<QoS>,
+    retain: Option<bool>,
+) -> Call<'a> {
+    let names = TopicNames::Exact;
+    match access {
+        Access::Publish => Call::Publish(PublishRequest {
+            peer,
+            topic,
+            qos,
+            retain,
+            names,
+        }),
+        Access::Subscribe => Call::Subscribe(SubscribeRequest {
+            peer,
+            filters: vec![RequestedFilter { filter: topic, qos }],
+            names,
+        }),
+    }
+}
+
+/// A SUBSCRIBE whose filters are joined with commas (NanoMQ).
+///
+/// # Errors
+/// [`Unreadable::Malformed`] for too many of them.
+pub fn about_joined<'a>(peer: Peer<'a>, joined: Cow<'a, str>) -> Result<Call<'a>, Unreadable> {
+    let one = |filter| RequestedFilter { filter, qos: None };
+    let filters: Vec<_> = match joined {
+        Cow::Borrowed(text) => text.split(',').map(|part| one(part.into())).collect(),
+        Cow::Owned(text) => text
+            .split(',')
+            .map(|part| one(part.to_owned().into()))
+            .collect(),
+    };
+    if filters.len() > MAX_FILTERS {
+        return Err(Unreadable::Malformed);
+    }
+    let names = TopicNames::Exact;
+    Ok(Call::Subscribe(SubscribeRequest {
+        peer,
+        filters,
+        names,
+    }))
+}
+
+/// Whether this login may do whatever it likes: nobody's may.
+pub fn superuser<'a>() -> Call<'a> {
+    Call::Refused(DenyReason::NoSuperuser)
+}
