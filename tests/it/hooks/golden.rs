@@ -2,9 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use serde_json::json;
 use ticketgate::engine::isolation::Isolation;
 use ticketgate::hooks::connection::ForeignNames;
+use ticketgate::hooks::dialect::DialectName;
 
 use crate::hooks::faulty_store::{Fault, Faults};
 use crate::hooks::questions::forged;
@@ -16,8 +20,9 @@ const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
 const HEAD_ENDS: &str = "a head ends with an empty line";
 
 /// The worlds that a file can ask for.
-const WORLDS: [&str; 6] = [
+const WORLDS: [&str; 7] = [
     "plain",
+    "sayable",
     "mountpoint",
     "abstaining",
     "full",
@@ -45,30 +50,67 @@ struct Stage {
     values: Vec<(&'static str, String)>,
 }
 
-#[tokio::test]
-async fn rabbitmq_is_answered_byte_for_byte() {
-    assert_eq!(replay("rabbitmq").await, 47);
-}
+/// How many requests each dialect's files have.
+const COUNTS: [(DialectName, usize); 11] = [
+    (DialectName::AzureEventGrid, 20),
+    (DialectName::BifroMq, 66),
+    (DialectName::Emqx, 97),
+    (DialectName::Emqx4, 70),
+    (DialectName::MosquittoAuthPlug, 52),
+    (DialectName::MosquittoGoAuth, 198),
+    (DialectName::NanoMq, 84),
+    (DialectName::RabbitMq, 47),
+    (DialectName::Rmqtt, 74),
+    (DialectName::Tbmq, 27),
+    (DialectName::VerneMq, 111),
+];
+
+/// What every dialect has a file about; its name ends with the word.
+const CELLS: [&str; 9] = [
+    "allow",
+    "deny",
+    "abstain",
+    "unavailable",
+    "garbage",
+    "panicked",
+    "overloaded",
+    "wrong-secret",
+    "unknown-hook",
+];
 
 #[tokio::test]
-async fn vernemq_is_answered_byte_for_byte() {
-    assert_eq!(replay("vernemq").await, 111);
-}
-
-/// Replays every file of a broker; returns how many requests there were.
-async fn replay(broker: &str) -> usize {
-    let goldens = goldens(broker);
+async fn every_dialect_is_answered_byte_for_byte() {
+    let goldens: Vec<_> = DialectName::ALL
+        .into_iter()
+        .flat_map(|dialect| goldens(dialect.as_str()))
+        .collect();
     for name in WORLDS {
-        let here: Vec<_> = goldens.iter().filter(|one| one.world == name).collect();
-        if here.is_empty() {
-            continue;
-        }
         let stage = Stage::set(name).await;
-        for golden in here {
+        for golden in goldens.iter().filter(|one| one.world == name) {
             golden.replay(&stage);
         }
     }
-    goldens.iter().map(|golden| golden.exchanges.len()).sum()
+}
+
+#[test]
+fn every_dialect_has_a_file_for_each_kind_of_answer() {
+    let counted = DialectName::ALL.map(|dialect| {
+        let goldens = goldens(dialect.as_str());
+        for cell in CELLS {
+            let is_about = |one: &Golden| {
+                one.path
+                    .file_stem()
+                    .unwrap()
+                    .to_str()
+                    .unwrap()
+                    .ends_with(cell)
+            };
+            assert!(goldens.iter().any(is_about), "{dialect}: {cell}");
+        }
+        let count = goldens.iter().map(|golden| golden.exchanges.len()).sum();
+        (dialect, count)
+    });
+    assert_eq!(counted, COUNTS);
 }
 
 fn goldens(broker: &str) -> Vec<Golden> {
@@ -188,6 +230,14 @@ fn plan(name: &str, faults: &Faults) -> Plan {
         ..Plan::default()
     };
     match name {
+        "sayable" => Plan {
+            policy: json!({"rules": [
+                {"user": "*", "topic": "users/{username}/#", "permission": "both"},
+                {"user": "*", "topic": "state/{client_id}", "permission": "publish",
+                 "qos": [0, 1], "retain": false},
+            ]}),
+            ..plan
+        },
         "mountpoint" => Plan {
             isolation: Some(Isolation::Mountpoint),
             ..plan
@@ -207,11 +257,16 @@ fn plan(name: &str, faults: &Faults) -> Plan {
 
 fn values(world: &World, login: &Login) -> Vec<(&'static str, String)> {
     let (name, _) = login.username.split_once('@').unwrap();
+    let end: Timestamp = login.reply["expires_at"].as_str().unwrap().parse().unwrap();
     vec![
         ("<name>", name.to_owned()),
         ("<organization>", world.organization.to_string()),
         ("<password>", login.password.clone()),
         ("<forged>", forged(&login.password)),
+        ("<password64>", STANDARD.encode(&login.password)),
+        ("<forged64>", STANDARD.encode(forged(&login.password))),
+        ("<name-in-regex>", name.replace('_', r"\\_")),
+        ("<end>", end.as_second().to_string()),
         ("<secret>", HOOK_SECRET.to_owned()),
     ]
 }

@@ -13,8 +13,8 @@ use ticketgate::app::providers::NewSupabase;
 use ticketgate::clock::{Clock, ManualClock, SystemClock};
 use ticketgate::engine::isolation::Isolation;
 use ticketgate::hooks::connection::{BrokerConnection, ForeignNames};
-use ticketgate::hooks::dialect::Dialect;
-use ticketgate::hooks::rabbitmq;
+use ticketgate::hooks::dialect::{Dialect, DialectName};
+use ticketgate::hooks::mosquitto_go_auth::{self, ResponseMode};
 use ticketgate::http::Settings;
 use ticketgate::http::server::{self, Stopper};
 use ticketgate::identity::jwt;
@@ -139,15 +139,7 @@ impl World {
         let isolation = plan
             .isolation
             .unwrap_or(Isolation::Dedicated(organization.clone()));
-        let brokers = vec![
-            broker(
-                "main",
-                Dialect::RabbitMq(rabbitmq::Settings::default()),
-                &isolation,
-                plan.foreign_names,
-            ),
-            broker("verne", Dialect::VerneMq, &isolation, plan.foreign_names),
-        ];
+        let brokers = brokers(&isolation, plan.foreign_names);
         let socket = folder.path().join("admin.sock");
         let (url, stopper, thread) = serve(Arc::clone(&app), brokers, plan.settings, socket);
         Self {
@@ -327,6 +319,28 @@ pub fn broker(
         isolation: isolation.clone(),
         foreign_names,
     }
+}
+
+/// A connection for every dialect. It has the dialect's name, but for the two oldest; and
+/// mosquitto-go-auth has one for each of its response modes.
+fn brokers(isolation: &Isolation, foreign_names: ForeignNames) -> Vec<BrokerConnection> {
+    let go_auth =
+        |response_mode| Dialect::MosquittoGoAuth(mosquitto_go_auth::Settings { response_mode });
+    let in_modes = [
+        ("mosquitto-go-auth-json", go_auth(ResponseMode::Json)),
+        ("mosquitto-go-auth-text", go_auth(ResponseMode::Text)),
+    ];
+    let name = |dialect: DialectName| match dialect {
+        DialectName::RabbitMq => "main",
+        DialectName::VerneMq => "verne",
+        other => other.as_str(),
+    };
+    let plain = DialectName::ALL.map(|dialect| (name(dialect), dialect.with_defaults()));
+    plain
+        .into_iter()
+        .chain(in_modes)
+        .map(|(name, dialect)| broker(name, dialect, isolation, foreign_names))
+        .collect()
 }
 
 /// Runs the server in a thread of its own, as the program does.
