@@ -89,8 +89,8 @@ struct Nothing {}
 struct Publish<'a> {
     #[serde(borrow)]
     topic: Text<'a>,
-    #[serde(default)]
-    qos: Level,
+    #[serde(borrow)]
+    qos: Option<Text<'a>>,
     #[serde(default)]
     is_retained: bool,
 }
@@ -100,20 +100,8 @@ struct Publish<'a> {
 struct Subscribe<'a> {
     #[serde(borrow)]
     topic_filter: Text<'a>,
-    #[serde(default)]
-    qos: Level,
-}
-
-/// A level as the JSON form of protobuf writes an enum: by its name.
-#[derive(Deserialize, Clone, Copy, Default)]
-enum Level {
-    #[default]
-    #[serde(rename = "AT_MOST_ONCE")]
-    AtMostOnce,
-    #[serde(rename = "AT_LEAST_ONCE")]
-    AtLeastOnce,
-    #[serde(rename = "EXACTLY_ONCE")]
-    ExactlyOnce,
+    #[serde(borrow)]
+    qos: Option<Text<'a>>,
 }
 
 /// Reads a question.
@@ -204,14 +192,14 @@ fn check<'a>(request: &RawRequest<'a>) -> Result<Call<'a>, Unreadable> {
             peer,
             Access::Publish,
             publish.topic.0,
-            Some(publish.qos.into()),
+            level(publish.qos)?,
             Some(publish.is_retained),
         )),
         (None, Some(Object(subscribe)), None, None) => Ok(templated::about_topic_at(
             peer,
             Access::Subscribe,
             subscribe.topic_filter.0,
-            Some(subscribe.qos.into()),
+            level(subscribe.qos)?,
             None,
         )),
         // To leave and to stay need a login that is still good.
@@ -234,12 +222,12 @@ fn peer<'a>(request: &RawRequest<'a>) -> Result<Peer<'a>, Unreadable> {
     })
 }
 
-impl From<Level> for QoS {
-    fn from(level: Level) -> Self {
-        match level {
-            Level::AtMostOnce => QoS::AtMostOnce,
-            Level::AtLeastOnce => QoS::AtLeastOnce,
-            Level::ExactlyOnce => QoS::ExactlyOnce,
-        }
+/// A level as the JSON form of protobuf writes an enum; the first may be left out.
+fn level(name: Option<Text<'_>>) -> Result<Option<QoS>, Unreadable> {
+    match name.as_ref().map(|name| &*name.0) {
+        None | Some("AT_MOST_ONCE") => Ok(Some(QoS::AtMostOnce)),
+        Some("AT_LEAST_ONCE") => Ok(Some(QoS::AtLeastOnce)),
+        Some("EXACTLY_ONCE") => Ok(Some(QoS::ExactlyOnce)),
+        Some(_) => Err(Unreadable::Malformed),
     }
 }

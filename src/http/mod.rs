@@ -6,6 +6,7 @@ pub mod health;
 pub mod hooks;
 pub mod keys;
 pub mod local;
+pub mod raw_utf8;
 pub mod routes;
 pub mod server;
 pub mod tokens;

@@ -9,18 +9,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::{Server, ServerHandle};
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, Protocol as HttpProtocol};
+use actix_server::{Server, ServerHandle};
+use actix_service::{ServiceFactoryExt as _, fn_service, map_config};
+use actix_web::dev::AppConfig;
+use actix_web::rt::net::TcpStream;
 use actix_web::{App as WebApp, HttpServer, web};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::app::App;
 use crate::hooks::connection::BrokerConnection;
+use crate::http::raw_utf8::RawUtf8;
 use crate::http::routes::{self, Routes};
 use crate::http::{Edge, Settings};
 
 /// Longer than any broker keeps an idle connection, so that the broker is the one to close it: a
 /// request that crosses our close would be lost.
-const KEEP_ALIVE: Duration = Duration::from_secs(120);
+pub const KEEP_ALIVE: Duration = Duration::from_secs(130);
+/// How long a client may take to close a connection that is over.
+const CLIENT_DISCONNECT: Duration = Duration::from_secs(1);
 /// Connections that wait to be accepted; a broker reconnects all of its pool at once.
 const BACKLOG: i32 = 4_096;
 const LOCAL_BACKLOG: i32 = 64;
@@ -159,21 +167,44 @@ fn serve_public(
     routes: Routes,
 ) -> Result<Server, Error> {
     let shared = edge.clone();
-    let app = move || WebApp::new().app_data(shared.clone()).configure(routes);
     let Settings {
         workers,
         shutdown_seconds,
         ..
     } = *edge.settings();
-    let mut server = HttpServer::new(app)
-        .keep_alive(KEEP_ALIVE)
-        .tcp_nodelay(true)
+    let address = listener.local_addr()?;
+    let mut builder = Server::build()
         .shutdown_timeout(shutdown_seconds)
         .disable_signals();
     if workers > 0 {
-        server = server.workers(workers);
+        builder = builder.workers(workers);
     }
-    Ok(server.listen(listener)?.run())
+    let stopping = builder.graceful_shutdown_signal();
+    // The framework's own way to listen has no place for a look at what comes in.
+    let serving = move || {
+        let stopping = stopping.clone();
+        let app = WebApp::new().app_data(shared.clone()).configure(routes);
+        let app = map_config(app, |()| AppConfig::default());
+        let http = HttpService::build()
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            .keep_alive(KEEP_ALIVE)
+            .client_disconnect_timeout(CLIENT_DISCONNECT)
+            .local_addr(address)
+            .finish(app);
+        fn_service(accept).and_then(http)
+    };
+    Ok(builder.listen("public", listener, serving)?.run())
+}
+
+async fn accept(
+    stream: TcpStream,
+) -> Result<(RawUtf8<TcpStream>, HttpProtocol, Option<SocketAddr>), DispatchError> {
+    stream.set_nodelay(true).map_err(DispatchError::Io)?;
+    let peer = stream.peer_addr().ok();
+    Ok((RawUtf8::new(stream), HttpProtocol::Http1, peer))
 }
 
 /// The local socket. One that is left from a crash is replaced; one that somebody answers on, and

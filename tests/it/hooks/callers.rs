@@ -125,7 +125,8 @@ async fn a_dialect_that_nobody_speaks_is_answered_with_deny_and_403() {
     for path in [
         "",
         "x",
-        "emqx/main",
+        "emqx3/main",
+        "emqx_4/main",
         "RabbitMQ/main",
         "rabbit%6Dq/main",
         "/rabbitmq/main",

@@ -2,7 +2,6 @@
 //! `tests/golden/README.md` says where the recordings come from.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
@@ -12,12 +11,13 @@ use ticketgate::hooks::rabbitmq;
 use ticketgate::mqtt::request::{ConnectRequest, Peer, RequestedFilter};
 
 use crate::hooks::questions::rule;
+use crate::hooks::recordings::{Recorded, committed};
 use crate::hooks::wire::{Connection, Request};
 use crate::support::world::{HOOK_SECRET, Login, Plan, World};
 
-const RECORDED: &str = concat!(
+const QUESTIONS: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
-    "/tests/golden/rabbitmq/recorded"
+    "/tests/golden/rabbitmq/questions.txt"
 );
 const COUNT: usize = 267;
 
@@ -47,18 +47,11 @@ const TOPICS: [(&str, &str, bool); 22] = [
     ("read", "$queue.t.q", false),
 ];
 
-/// A recorded request and where it comes from.
-struct Recorded {
-    /// `post/001 v311-connect-userpass`
-    name: String,
-    request: Request,
-}
-
 #[test]
 fn every_recorded_request_is_decoded_into_just_what_was_asked() {
     let recorded = recorded();
     let questions: String = recorded.iter().map(question).collect();
-    let expected = std::fs::read_to_string(Path::new(RECORDED).join("../questions.txt")).unwrap();
+    let expected = std::fs::read_to_string(QUESTIONS).unwrap();
     for (question, expected) in questions.lines().zip(expected.lines()) {
         assert_eq!(question, expected);
     }
@@ -112,34 +105,9 @@ fn policy() -> Value {
     ]})
 }
 
-/// All recordings, each run in its order.
 fn recorded() -> Vec<Recorded> {
-    let folder = std::fs::read_dir(RECORDED).unwrap();
-    let mut files: Vec<_> = folder.map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    let recorded: Vec<_> = files.iter().flat_map(|file| read_run(file)).collect();
+    let recorded = committed("rabbitmq");
     assert_eq!(recorded.len(), COUNT);
-    recorded
-}
-
-fn read_run(file: &Path) -> Vec<Recorded> {
-    let run = file.file_stem().unwrap().to_str().unwrap();
-    let bytes = std::fs::read(file).unwrap();
-    let mut rest = bytes.as_slice();
-    let mut recorded = Vec::new();
-    while let Some(after) = rest.strip_prefix(b"=== ") {
-        let end = after.iter().position(|byte| *byte == b'\n').unwrap();
-        let name = format!("{run}/{}", std::str::from_utf8(&after[..end]).unwrap());
-        rest = &after[end + 1..];
-        let before = rest;
-        let request = Request::take(&mut rest);
-        assert!(before.starts_with(&request.to_bytes()), "{name}: not exact");
-        rest = rest
-            .strip_prefix(b"\n")
-            .expect("a request ends with a line");
-        recorded.push(Recorded { name, request });
-    }
-    assert!(rest.is_empty(), "{run}: {} bytes are left", rest.len());
     recorded
 }
 

@@ -4,8 +4,6 @@
 //! are missing, these tests say so and pass; `tests/golden/vernemq` is always there.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::path::Path;
 
 use serde_json::{Value, json};
 use ticketgate::hooks::call::{Call, Method, RawRequest};
@@ -15,10 +13,10 @@ use ticketgate::mqtt::qos::QoS;
 use ticketgate::mqtt::request::{Peer, RequestedFilter, SessionChange};
 
 use crate::hooks::questions::rule;
+use crate::hooks::recordings::{Recorded, beside};
 use crate::hooks::wire::{Connection, Request};
 use crate::support::world::{HOOK_SECRET, Login, Plan, World};
 
-const RECORDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/captures/vernemq/ok");
 const COUNT: usize = 198;
 
 const OK: &str = r#"{"result":"ok"}"#;
@@ -79,26 +77,20 @@ const SUBSCRIBES: [(&str, &str, &str); 11] = [
     ),
 ];
 
-/// A recorded request and where it comes from.
-struct Recorded {
-    name: String,
-    request: Request,
-}
-
 #[test]
 fn every_recorded_request_is_decoded_into_just_what_was_asked() {
-    for recorded in recorded() {
-        let Recorded { name, request } = &recorded;
+    for recorded in &recorded() {
+        let Recorded { name, request } = recorded;
         assert_eq!(request.first_line().0, "POST");
         let raw = RawRequest {
             method: Method::Post,
             path: "",
             query: "",
-            headers: &[("vernemq-hook", recorded.hook())],
+            headers: &[("vernemq-hook", hook(recorded))],
             body: &request.body,
         };
         let question = Dialect::VerneMq.decode(&raw).unwrap();
-        compare(name, recorded.hook(), &recorded.json(), &question.call);
+        compare(name, hook(recorded), &json(recorded), &question.call);
     }
 }
 
@@ -135,8 +127,8 @@ async fn every_recorded_request_as_it_was_is_not_ours() {
         let mut connection = Connection::open(&world);
         for one in &recorded {
             let reply = connection.ask(&at_our_path(one.request.clone()));
-            let anonymous = one.json()["username"] == Value::Null;
-            let expected = match one.hook() {
+            let anonymous = json(one)["username"] == Value::Null;
+            let expected = match hook(one) {
                 hook if !hook.starts_with("auth_on_") => NOTED,
                 _ if anonymous => NO,
                 _ => no,
@@ -165,45 +157,23 @@ fn policy() -> Value {
     ]})
 }
 
-/// All recordings in their order; none, and a line that says so, where they are not there.
 fn recorded() -> Vec<Recorded> {
-    let folder = Path::new(RECORDED);
-    let Ok(index) = std::fs::read_to_string(folder.join("index.tsv")) else {
-        // Written past the test harness, which would keep it to itself.
-        let line = "NOT RUN: VerneMQ's recordings are not at ../shared/captures/vernemq\n";
-        std::io::stderr().write_all(line.as_bytes()).unwrap();
-        return Vec::new();
-    };
-    let names = index.lines().map(|line| line.split('\t').nth(7).unwrap());
-    let recorded: Vec<_> = names.map(|name| read(folder, name)).collect();
-    assert_eq!(recorded.len(), COUNT);
+    let recorded = beside("vernemq", &["ok"]);
+    assert!([0, COUNT].contains(&recorded.len()));
     recorded
 }
 
-fn read(folder: &Path, name: &str) -> Recorded {
-    let bytes = std::fs::read(folder.join(name)).unwrap();
-    let mut rest = bytes.as_slice();
-    let request = Request::take(&mut rest);
-    assert!(rest.is_empty() && request.to_bytes() == bytes, "{name}");
-    Recorded {
-        name: name.to_owned(),
-        request,
-    }
+fn hook(recorded: &Recorded) -> &str {
+    recorded.request.header("vernemq-hook").unwrap()
 }
 
-impl Recorded {
-    fn hook(&self) -> &str {
-        self.request.header("vernemq-hook").unwrap()
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.request.body).unwrap()
-    }
+fn json(recorded: &Recorded) -> Value {
+    serde_json::from_slice(&recorded.request.body).unwrap()
 }
 
 fn verdict(recorded: &Recorded) -> &'static str {
-    let (name, body) = (&recorded.name, recorded.json());
-    match recorded.hook() {
+    let (name, body) = (&recorded.name, json(recorded));
+    match hook(recorded) {
         "auth_on_register" | "auth_on_register_m5" => {
             let ours = body["username"] == "alice" && body["password"] == "s3cret";
             if ours { OK } else { NO }

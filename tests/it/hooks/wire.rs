@@ -52,6 +52,15 @@ impl Connection {
 
     /// The next reply; `None`: the server closed the connection without one.
     pub fn reply(&mut self) -> Option<Reply> {
+        let mut reply = self.head()?;
+        let length = reply.header("content-length").unwrap_or("0");
+        reply.body = vec![0; length.parse().unwrap()];
+        self.0.read_exact(&mut reply.body).ok()?;
+        Some(reply)
+    }
+
+    /// The head of the next reply, to a HEAD.
+    pub fn head(&mut self) -> Option<Reply> {
         let mut lines = Vec::new();
         loop {
             match self.line() {
@@ -65,15 +74,11 @@ impl Connection {
         let mut headers: Vec<_> = lines.map(|line| header(&line)).collect();
         headers.retain(|(name, _)| name != "date");
         headers.sort();
-        let mut reply = Reply {
+        Some(Reply {
             status_line,
             headers,
             body: Vec::new(),
-        };
-        let length = reply.header("content-length").unwrap_or("0");
-        reply.body = vec![0; length.parse().unwrap()];
-        self.0.read_exact(&mut reply.body).ok()?;
-        Some(reply)
+        })
     }
 
     /// Sends a request and takes the reply, which has to come.
