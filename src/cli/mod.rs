@@ -1,5 +1,6 @@
 //! The command line: one file for each group of commands.
 
+mod broker;
 mod demo_token;
 mod init;
 mod inspect;
@@ -76,6 +77,9 @@ enum Command {
     /// Seal keys and peppers
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// The files that a broker needs to ask this server
+    #[command(subcommand)]
+    Broker(broker::BrokerCommand),
     /// Print a fresh secret for a broker connection
     HookSecret,
     /// Print an identity token as Supabase would sign it, for trying things out
@@ -113,6 +117,7 @@ impl Cli {
             Command::Inspect(arguments) => inspect::run(&flags, &arguments, output),
             Command::Store(command) => store::run(&flags, command, output),
             Command::Keys(command) => keys::run(&command),
+            Command::Broker(command) => broker::run(&command, output),
             Command::HookSecret => {
                 println!("{}", crate::names::base62::random(43));
                 Ok(())
