@@ -9,6 +9,7 @@ mod race;
 mod records;
 mod redis_servers;
 mod revoke;
+mod rmqtt;
 mod stores;
 mod support;
 mod tenants;

@@ -88,7 +88,7 @@ const REQUIRED: &[(&str, &str, &[&str])] = &[
         &[
             "allow_anonymous false",
             "auth_opt_http_method POST",
-            "auth_opt_http_response_mode json",
+            "auth_opt_http_response_mode text",
             "auth_opt_http_verify_peer true",
             "auth_opt_disable_superuser true",
             "auth_opt_cache false",

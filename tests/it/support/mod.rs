@@ -1,5 +1,5 @@
-//! What the tests share: a server in this process, the program as a process, a private RabbitMQ,
-//! private Redis servers, a network that fails, several servers on one store.
+//! What the tests share: a server in this process, the program as a process, a private RabbitMQ and
+//! RMQTT, private Redis servers, a network that fails, several servers on one store.
 
 pub mod mqtt;
 pub mod nodes;
@@ -7,4 +7,5 @@ pub mod program;
 pub mod proxy;
 pub mod rabbitmq;
 pub mod redis;
+pub mod rmqtt;
 pub mod world;

@@ -38,11 +38,18 @@ impl MqttClient {
     ) -> Result<Self, ConnectReturnCode> {
         let mut options = MqttOptions::new(client_id, ("127.0.0.1", port));
         options.set_credentials(username, password.to_owned());
+        Self::open(options).await.map(|(client, _)| client)
+    }
+
+    /// Connects in any way; also returns whether the broker has kept a session for this client.
+    pub async fn open(options: MqttOptions) -> Result<(Self, bool), ConnectReturnCode> {
         let (client, events) = AsyncClient::builder(options).capacity(10).build();
         let mut connecting = Self { client, events };
         loop {
             match connecting.next().await {
-                Ok(Event::Incoming(Packet::ConnAck(_))) => return Ok(connecting),
+                Ok(Event::Incoming(Packet::ConnAck(ack))) => {
+                    return Ok((connecting, ack.session_present));
+                }
                 Ok(_) => {}
                 Err(ConnectionError::ConnectionRefused(code)) => return Err(code),
                 Err(error) => panic!("the broker cannot be talked to: {error}"),
