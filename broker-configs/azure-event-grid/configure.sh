@@ -21,7 +21,7 @@ az rest --method get --url "$url" >"$work/before.json"
 
 # The URL comes from a file: on a command line everybody on the machine could read it.
 cat >"$work/hook.json" <<'JSON'
-{"url": "@HOOK_URL@"}
+{"url": "@HOOK_URL@/auth"}
 JSON
 
 # Event Grid knows no anonymous clients, and refuses when it gets no answer within about five seconds.

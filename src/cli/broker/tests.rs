@@ -138,7 +138,7 @@ const REQUIRED: &[(&str, &str, &[&str])] = &[
         "azure-event-grid",
         "configure.sh",
         &[
-            "{\"url\": \"https://gate.example.com/hooks/azure-event-grid/main/a-secret-of-the-tests-00\"}",
+            "{\"url\": \"https://gate.example.com/hooks/azure-event-grid/main/a-secret-of-the-tests-00/auth\"}",
         ],
     ),
 ];
