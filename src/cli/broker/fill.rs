@@ -62,12 +62,17 @@ impl ServerUrl {
         self.port.unwrap_or(if self.is_https { 443 } else { 80 })
     }
 
-    fn origin(&self) -> String {
-        let scheme = if self.is_https { "https" } else { "http" };
-        let host = match &self.host {
+    /// As it stands in a URL.
+    fn url_host(&self) -> String {
+        match &self.host {
             address if address.contains(':') => format!("[{address}]"),
             name => name.clone(),
-        };
+        }
+    }
+
+    fn origin(&self) -> String {
+        let scheme = if self.is_https { "https" } else { "http" };
+        let host = self.url_host();
         match self.port {
             Some(port) => format!("{scheme}://{host}:{port}"),
             None => format!("{scheme}://{host}"),
@@ -128,7 +133,7 @@ impl Hook<'_> {
             .replace("@HOOK_BARE_URL@", &format!("{origin}{bare}"))
             .replace("@HOOK_PATH@", &path)
             .replace("@HOOK_SECRET@", secret)
-            .replace("@HOOK_HOST@", &self.server.host)
+            .replace("@HOOK_HOST@", &self.server.url_host())
             .replace("@HOOK_PORT@", &self.server.port().to_string())
             .replace("@HOOK_TLS@", &self.server.is_https.to_string());
         Secret::new(filled)

@@ -16,10 +16,15 @@ async fn main() -> Result<()> {
     let settings: toml::Table = std::fs::read_to_string(path)?.parse()?;
     let plugins = &settings["plugins"];
     let folder = plugins["dir"].as_str().expect("plugins.dir is a text");
-    let context = ServerContext::new().plugins_config_dir(folder).build().await;
+    let context = ServerContext::new()
+        .plugins_config_dir(folder)
+        .build()
+        .await;
     // As in `rmqttd`: this one always, the others when the file asks for them.
     rmqtt_acl::register(&context, true, true).await?;
-    let wanted = plugins["default_startups"].as_array().expect("a list of plugins");
+    let wanted = plugins["default_startups"]
+        .as_array()
+        .expect("a list of plugins");
     for name in wanted.iter().filter_map(|name| name.as_str()) {
         match name {
             "rmqtt-auth-http" => rmqtt_auth_http::register(&context, true, false).await?,
@@ -31,12 +36,18 @@ async fn main() -> Result<()> {
     }
     let listener = &settings["listener"]["tcp"]["local"];
     let address: SocketAddr = listener["addr"].as_str().expect("an address").parse()?;
-    let anonymous = listener["allow_anonymous"].as_bool().expect("true or false");
+    let anonymous = listener["allow_anonymous"]
+        .as_bool()
+        .expect("true or false");
     let listener = Builder::new()
         .name("local/tcp")
         .laddr(address)
         // `rmqttd` has it on by default.
         .reuseaddr(Some(true))
         .allow_anonymous(anonymous);
-    MqttServer::new(context).listener(listener.bind()?.tcp()?).build().run().await
+    MqttServer::new(context)
+        .listener(listener.bind()?.tcp()?)
+        .build()
+        .run()
+        .await
 }
