@@ -122,6 +122,15 @@ const REQUIRED: &[(&str, &str, &[&str])] = &[
         "standalone.yml",
         &["authProviderFQN: \"org.apache.bifromq.demo.plugin.DemoAuthProvider\""],
     ),
+    (
+        "bifromq",
+        "ticketgate.args",
+        &[
+            "-DByPassPermCheckError=false",
+            "-Dauth_auth_result_cache_limit=0",
+            "-Dauth_check_result_cache_limit=0",
+        ],
+    ),
     // It has no anonymous clients while a provider is enabled; its default rules are the no.
     (
         "tbmq",
