@@ -376,7 +376,7 @@ fn https_and_its_certificate_go_together() {
         (
             "emqx4",
             "emqx_auth_http.conf",
-            "auth.http.ssl.verify = verify_peer",
+            "auth.http.ssl.verify = true",
         ),
         (
             "rabbitmq",
