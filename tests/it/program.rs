@@ -112,6 +112,62 @@ fn init_makes_private_files_once() {
 }
 
 #[test]
+fn broker_files_are_private_and_never_replaced() {
+    let site = Site::set_up();
+    let (secret, into) = (site.path("hook.secret"), site.path("filled"));
+    let config = [
+        "broker",
+        "config",
+        "rabbitmq",
+        "--url",
+        "http://127.0.0.1:8080",
+    ];
+    let make = [&config[..], &["--secret-file", &secret, "--into", &into]].concat();
+    let output = site.output(&make);
+    assert!(output.status.success());
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(said.contains("rabbitmq.conf holds the secret"), "{said}");
+    assert!(!said.contains(HOOK_SECRET), "{said}");
+    for name in ["rabbitmq.conf", "enabled_plugins", "README.md"] {
+        assert_eq!(mode(&Path::new(&into).join(name)), 0o600, "{name}");
+    }
+    let text = std::fs::read_to_string(Path::new(&into).join("rabbitmq.conf")).unwrap();
+    let url = format!("http://127.0.0.1:8080/hooks/rabbitmq/main/{HOOK_SECRET}/user");
+    assert!(text.contains(&url), "{text}");
+    assert!(
+        site.fail(&make).contains("File exists"),
+        "what is there stays"
+    );
+
+    let printed = site.run(&[&config[..], &["--file", "enabled_plugins"]].concat());
+    assert!(
+        printed.starts_with("[rabbitmq_auth_backend_http,"),
+        "{printed}"
+    );
+    let unknown = site.fail(&[&config[..], &["--file", "passwd"]].concat());
+    assert!(
+        unknown.contains("rabbitmq.conf, enabled_plugins, README.md"),
+        "{unknown}"
+    );
+    let https = [
+        "broker",
+        "config",
+        "azure-event-grid",
+        "--url",
+        "http://127.0.0.1:8080",
+    ];
+    assert!(site.fail(&https).contains("https only"));
+    site.write("short.secret", "too short");
+    let short = site.path("short.secret");
+    let refused = site.fail(&[&config[..], &["--secret-file", &short]].concat());
+    assert!(
+        refused.contains("`ticketgate hook-secret` prints a good one"),
+        "{refused}"
+    );
+    assert!(!refused.contains("too short"), "{refused}");
+}
+
+#[test]
 fn mistakes_in_a_command_come_with_their_cure() {
     let site = Site::set_up();
     let org = site.organization.clone();
