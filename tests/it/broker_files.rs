@@ -33,7 +33,6 @@ struct Broker {
 }
 
 #[tokio::test]
-#[ignore = "until the server speaks every dialect that there are files for"]
 async fn every_broker_asks_at_the_right_place() {
     let site = Site::set_up();
     let names = site.json(&["broker", "list"])["brokers"].clone();
