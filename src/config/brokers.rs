@@ -279,3 +279,75 @@ fn read_fields(reader: &mut Reader, broker: &str) -> Fields {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::source::{Flags, Source};
+
+    /// The connections and the mistakes of a table `[brokers.b]` with these fields.
+    fn read_table(fields: &[(&str, &str)]) -> (Vec<BrokerConnection>, Vec<String>) {
+        let common = [
+            ("secret", "a-hook-secret-of-the-tests"),
+            ("organization", "org_k7xm4pqr2n5t"),
+        ];
+        let variables = common.iter().chain(fields).map(|(field, text)| {
+            let name = format!("TICKETGATE__BROKERS__B__{}", field.to_uppercase());
+            (name, (*text).to_owned())
+        });
+        let mut reader = Reader::new(Source::gather_from(&Flags::default(), variables));
+        let connections = read(&mut reader);
+        (connections, reader.source.finish())
+    }
+
+    #[test]
+    fn every_dialect_can_be_configured() {
+        for name in DialectName::ALL {
+            let (connections, mistakes) = read_table(&[("dialect", name.as_str())]);
+            assert_eq!(mistakes, [""; 0], "{name}");
+            assert_eq!(connections[0].dialect, name.with_defaults());
+            assert_eq!(connections[0].home, name.home());
+        }
+    }
+
+    #[test]
+    fn what_has_to_agree_with_the_broker_can_be_said() {
+        let dialect = |fields: &[_]| {
+            let (mut connections, mistakes) = read_table(fields);
+            assert_eq!(mistakes, [""; 0], "{fields:?}");
+            connections.remove(0).dialect
+        };
+        let exchange = [("dialect", "rabbitmq"), ("exchange", "mqtt")];
+        let expected = rabbitmq::Settings {
+            exchange: "mqtt".into(),
+        };
+        assert_eq!(dialect(&exchange), Dialect::RabbitMq(expected));
+        let mode = [("dialect", "mosquitto-go-auth"), ("response_mode", "json")];
+        let expected = mosquitto_go_auth::Settings {
+            response_mode: ResponseMode::Json,
+        };
+        assert_eq!(dialect(&mode), Dialect::MosquittoGoAuth(expected));
+        let rules = [("dialect", "emqx"), ("rules_in_reply", "false")];
+        assert_eq!(dialect(&rules), Dialect::Emqx(RulesInReply::Kept));
+        let tenant = [("dialect", "bifromq"), ("tenant", "acme")];
+        let expected = bifromq::Settings {
+            tenant: "acme".into(),
+        };
+        assert_eq!(dialect(&tenant), Dialect::BifroMq(expected));
+    }
+
+    #[test]
+    fn an_isolation_that_the_broker_does_not_have_is_a_mistake() {
+        for (dialect, isolation) in [
+            ("tbmq", "prefix"),
+            ("azure-event-grid", "prefix"),
+            ("nanomq", "mountpoint"),
+            ("emqx", "vhost"),
+        ] {
+            let fields = [("dialect", dialect), ("isolation", isolation)];
+            let (connections, mistakes) = read_table(&fields);
+            assert!(connections.is_empty());
+            assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        }
+    }
+}

@@ -8,6 +8,10 @@
 //! to EMQX, and at the end of an ignored chain EMQX 5 allows topics by default. So every refusal is
 //! a 200 that says `deny`; there is no word for "unavailable".
 //!
+//! Where organizations are kept apart by mountpoints, EMQX has to make one of an attribute of the
+//! login, and every question has to show it: one without it is denied, so that a listener which was
+//! set up without a mountpoint lets nobody publish or subscribe.
+//!
 //! A CONNECT's yes carries what EMQX can do by itself: end the session (`expire_at`, 5.8), know the
 //! organization (`client_attrs`, 5.7), apply the rules (`acl`, 5.8). Older ones pass over them.
 
@@ -140,6 +144,11 @@ fn allow(grant: &Grant) -> Value {
         "is_superuser": false,
         "client_attrs": { "organization": grant.username.organization.as_str() },
     });
+    if let Some(organization) = &grant.mountpoint {
+        // What `mqtt.namespace_as_mountpoint` (5.9) makes a mountpoint of; a listener's `mountpoint`
+        // may name either.
+        reply["client_attrs"]["tns"] = json!(organization.as_str());
+    }
     if let Some(end) = grant.expires_at {
         // Rounded down: a time that has passed refuses, and the login is not to outlive its end.
         reply["expire_at"] = json!(end.as_second());

@@ -253,3 +253,6 @@ impl Expresses {
 fn is_shared(filter: &str) -> bool {
     filter == "$share" || filter.starts_with("$share/")
 }
+
+#[cfg(test)]
+mod tests;

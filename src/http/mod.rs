@@ -6,7 +6,7 @@ pub mod health;
 pub mod hooks;
 pub mod keys;
 pub mod local;
-pub mod raw_utf8;
+pub mod raw_targets;
 pub mod routes;
 pub mod server;
 pub mod tokens;

@@ -20,7 +20,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::app::App;
 use crate::hooks::connection::BrokerConnection;
-use crate::http::raw_utf8::RawUtf8;
+use crate::http::raw_targets::RawTargets;
 use crate::http::routes::{self, Routes};
 use crate::http::{Edge, Settings};
 
@@ -201,10 +201,10 @@ fn serve_public(
 
 async fn accept(
     stream: TcpStream,
-) -> Result<(RawUtf8<TcpStream>, HttpProtocol, Option<SocketAddr>), DispatchError> {
+) -> Result<(RawTargets<TcpStream>, HttpProtocol, Option<SocketAddr>), DispatchError> {
     stream.set_nodelay(true).map_err(DispatchError::Io)?;
     let peer = stream.peer_addr().ok();
-    Ok((RawUtf8::new(stream), HttpProtocol::Http1, peer))
+    Ok((RawTargets::new(stream), HttpProtocol::Http1, peer))
 }
 
 /// The local socket. One that is left from a crash is replaced; one that somebody answers on, and

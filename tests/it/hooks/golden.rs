@@ -59,7 +59,7 @@ const COUNTS: [(DialectName, usize); 11] = [
     (DialectName::MosquittoAuthPlug, 52),
     (DialectName::MosquittoGoAuth, 198),
     (DialectName::NanoMq, 84),
-    (DialectName::RabbitMq, 47),
+    (DialectName::RabbitMq, 56),
     (DialectName::Rmqtt, 74),
     (DialectName::Tbmq, 27),
     (DialectName::VerneMq, 111),

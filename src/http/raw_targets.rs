@@ -1,7 +1,6 @@
-//! Raw UTF-8 in the request line of a GET.
+//! Raw bytes in the request line of a GET.
 //!
-//! EMQX 5.3.2 escapes most of a query but leaves letters beyond ASCII as they are
-//! (`emqx_auth_http_utils`). The HTTP framework answers such a line with 400, which EMQX's authorizer
+//! EMQX 5.3.2 escapes most of a query but leaves letters beyond ASCII as they are (seen on the wire). The HTTP framework answers such a line with 400, which EMQX's authorizer
 //! takes for "ignore", and EMQX 5 may allow what everybody ignores. So the bytes are escaped on their
 //! way in, where it is certain that they belong to a request line: on connections that have carried
 //! nothing but GETs without a body. From the first other request on, nothing is looked at.
@@ -18,7 +17,7 @@ const CHUNK: usize = 4_096;
 const LONGEST_NAME: usize = 32;
 
 /// A connection whose request lines are escaped.
-pub struct RawUtf8<C> {
+pub struct RawTargets<C> {
     connection: C,
     heads: Heads,
     /// What is escaped and not yet read.
@@ -52,7 +51,7 @@ impl Heads {
     /// Appends what the bytes become.
     fn escape(&mut self, bytes: &[u8], escaped: &mut Vec<u8>) {
         for byte in bytes {
-            if self.place == Place::Target && *byte >= 0x80 {
+            if self.place == Place::Target && !may_stand_in_target(*byte) {
                 push_escaped(*byte, escaped);
                 continue;
             }
@@ -110,13 +109,19 @@ impl Heads {
     }
 }
 
+/// Whether the framework reads it, or it ends the line. Control characters, which a client's topic
+/// may have, are left as they are by EMQX as well.
+fn may_stand_in_target(byte: u8) -> bool {
+    matches!(byte, b'\r' | b'\n' | b' '..=b'~') && !matches!(byte, b'"' | b'<' | b'>')
+}
+
 fn push_escaped(byte: u8, escaped: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let digit = |value: u8| DIGITS[usize::from(value)];
     escaped.extend([b'%', digit(byte >> 4), digit(byte & 15)]);
 }
 
-impl<C> RawUtf8<C> {
+impl<C> RawTargets<C> {
     /// Looks at a fresh connection.
     pub fn new(connection: C) -> Self {
         Self {
@@ -128,7 +133,7 @@ impl<C> RawUtf8<C> {
     }
 }
 
-impl<C: AsyncRead + Unpin> AsyncRead for RawUtf8<C> {
+impl<C: AsyncRead + Unpin> AsyncRead for RawTargets<C> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -154,7 +159,7 @@ impl<C: AsyncRead + Unpin> AsyncRead for RawUtf8<C> {
     }
 }
 
-impl<C: AsyncWrite + Unpin> AsyncWrite for RawUtf8<C> {
+impl<C: AsyncWrite + Unpin> AsyncWrite for RawTargets<C> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -209,6 +214,10 @@ mod tests {
         let get = "GET /a?x=ü%20 HTTP/1.1\r\nhost: ü\r\ncontent-length: 0\r\n\r\n";
         let expected = "GET /a?x=%C3%BC%20 HTTP/1.1\r\nhost: ü\r\ncontent-length: 0\r\n\r\n";
         assert_eq!(escaped(&get.repeat(3)), expected.repeat(3));
+        assert_eq!(
+            escaped("GET /?a\u{1}\t\u{7f}\"<>"),
+            "GET /?a%01%09%7F%22%3C%3E"
+        );
         let bare = "\r\nGET /ü HTTP/1.1\n\nGET /ü HTTP/1.1\n\n";
         assert_eq!(escaped(bare), bare.replace('ü', "%C3%BC"));
     }
