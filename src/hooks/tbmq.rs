@@ -8,7 +8,7 @@
 //! yes with all rights. So every reply is a 200 that says `success` or `failure`; there is no word
 //! for "unavailable".
 //!
-//! TBMQ never asks about topics. A yes carries regular expressions (Java's, matched against the
+//! TBMQ never asks about topics. A yes carries regular expressions (Java's, `matches()`, so of the
 //! whole text) for what may be published and subscribed. What they cannot say is left out, towards
 //! no: rules with a limit on QoS or retaining, and rules that an earlier deny rule has a part in.
 
@@ -45,7 +45,8 @@ pub const EXPRESSES: Expresses = Expresses {
     lowers_qos: false,
 };
 
-/// Matches no text. A list without anything in it might be read as no restriction.
+/// Matches no text. A list without anything in it denies today (`AuthorizationRuleServiceImpl`), but
+/// no list at all allows everything.
 const NOTHING: &str = "(?!)";
 
 /// Reads a question.

@@ -192,6 +192,8 @@ fn serve_public(
             })
             .keep_alive(KEEP_ALIVE)
             .client_disconnect_timeout(CLIENT_DISCONNECT)
+            // VerneMQ hangs up when its client does: nobody waits for the answer then.
+            .h1_allow_half_closed(false)
             .local_addr(address)
             .finish(app);
         fn_service(accept).and_then(http)

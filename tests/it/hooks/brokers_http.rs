@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use ticketgate::hooks::dialect::DialectName::{self, Emqx, NanoMq, RabbitMq, Tbmq};
+use ticketgate::hooks::dialect::DialectName::{self, Emqx, NanoMq, RabbitMq, Tbmq, VerneMq};
 use ticketgate::http::server::KEEP_ALIVE;
 
 use crate::hooks::dialects::{Asked, Encoding, all};
-use crate::hooks::wire::{Connection, Request};
-use crate::support::world::{Login, World};
+use crate::hooks::faulty_store::{Fault, Faults};
+use crate::hooks::wire::{Connection, PATIENCE, Request};
+use crate::support::world::{HOOK_SECRET, Login, Plan, World};
 
 /// EMQX has this many requests on one connection before it waits for a reply.
 const PIPELINE: usize = 100;
@@ -53,7 +54,7 @@ async fn a_hundred_pipelined_gets_with_raw_letters_are_answered_in_their_order()
     let acl = |topic: &str| {
         let target = format!(
             "/hooks/emqx/emqx/{}/acl?clientid=d%C3%A9v%20ü&username={}&action=publish&topic={topic}",
-            crate::support::world::HOOK_SECRET,
+            HOOK_SECRET,
             login.username.replace('@', "%40"),
         );
         Request::new("GET", &target, &["connection: keep-alive"], Vec::new())
@@ -163,6 +164,33 @@ async fn a_plus_in_a_form_is_a_space() {
                 asked.assert_no(&reply, space);
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn work_for_a_caller_who_hung_up_is_dropped_long_before_its_deadline() {
+    let faults = Faults::new();
+    let mut plan = Plan {
+        wrap: faults.wrap(),
+        ..Plan::default()
+    };
+    plan.settings.hook_deadline = PATIENCE * 100;
+    let world = World::with(plan).await;
+    let login = world.login("alice").await;
+    faults.set(Fault::Hangs);
+    for asked in of(&login, VerneMq) {
+        let mut gone = Connection::open(&world);
+        gone.send(&asked.request().to_bytes());
+        faults.expect_hanging(1).await;
+        drop(gone);
+        faults.expect_hanging(0).await;
+    }
+    faults.set(Fault::None);
+    for asked in of(&login, VerneMq) {
+        asked.assert_yes(
+            &Connection::open(&world).ask(&asked.request()),
+            "afterwards",
+        );
     }
 }
 
