@@ -16,4 +16,5 @@ mod recorded_rabbitmq;
 mod recorded_templated;
 mod recorded_vernemq;
 mod recordings;
+mod rules_reply;
 pub mod wire;
