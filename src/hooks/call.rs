@@ -9,6 +9,9 @@ use crate::mqtt::request::{
     ConnectRequest, PublishRequest, SessionEvent, SessionRequest, SubscribeRequest,
 };
 
+/// The most filters of one question: each is judged by every rule.
+pub const MAX_FILTERS: usize = 256;
+
 /// An HTTP request of a broker, without the HTTP framework.
 #[derive(Clone, Copy)]
 pub struct RawRequest<'a> {

@@ -60,13 +60,14 @@ pub enum ResponseMode {
 /// # Errors
 /// [`Unreadable`].
 pub fn decode<'a>(request: &RawRequest<'a>) -> Result<Question<'a>, Unreadable> {
-    let read = match request.path {
-        "user" => templated::connect,
-        "superuser" => return Ok(Question::plain(templated::superuser())),
-        "acl" => about_topic,
-        _ => return Err(Unreadable::UnknownHook),
-    };
-    Ok(Question::plain(read(Form::read(request)?)?))
+    templated::decode(
+        request,
+        &[
+            ("user", templated::connect),
+            ("superuser", templated::superuser),
+            ("acl", about_topic),
+        ],
+    )
 }
 
 /// Writes a reply.

@@ -43,13 +43,14 @@ pub const EXPRESSES: Expresses = Expresses {
 /// # Errors
 /// [`Unreadable`].
 pub fn decode<'a>(request: &RawRequest<'a>) -> Result<Question<'a>, Unreadable> {
-    let read = match request.path {
-        "auth" => templated::connect,
-        "superuser" => return Ok(Question::plain(templated::superuser())),
-        "acl" => about_topic,
-        _ => return Err(Unreadable::UnknownHook),
-    };
-    Ok(Question::plain(read(Form::read(request)?)?))
+    templated::decode(
+        request,
+        &[
+            ("auth", templated::connect),
+            ("superuser", templated::superuser),
+            ("acl", about_topic),
+        ],
+    )
 }
 
 /// Writes a reply.

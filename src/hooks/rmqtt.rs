@@ -41,35 +41,25 @@ pub const EXPRESSES: Expresses = Expresses {
     lowers_qos: false,
 };
 
-const DENY: &str = r#"{"result":"deny"}"#;
-const IGNORE: &str = r#"{"result":"ignore"}"#;
-
 /// Reads a question.
 ///
 /// # Errors
 /// [`Unreadable`].
 pub fn decode<'a>(request: &RawRequest<'a>) -> Result<Question<'a>, Unreadable> {
-    let read = match request.path {
-        "auth" => connect,
-        "acl" => about_topic,
-        _ => return Err(Unreadable::UnknownHook),
-    };
-    Ok(Question::plain(read(Form::read(request)?)?))
+    templated::decode(request, &[("auth", connect), ("acl", about_topic)])
 }
 
 /// Writes a reply.
 pub fn encode(answer: &Answer) -> Reply {
     match answer {
         Answer::Connect(Decision::Allow(grant)) => Reply::json(200, allow(grant).to_string()),
-        answer if answer.is_yes() => Reply::json(200, r#"{"result":"allow"}"#),
-        answer if answer.is_abstention() => Reply::json(200, IGNORE),
-        _ => Reply::json(200, DENY),
+        answer => templated::verdict(answer),
     }
 }
 
 /// The reply that RMQTT reads as no.
 pub fn refuse(_refusal: Refusal) -> Reply {
-    Reply::json(200, DENY)
+    templated::deny()
 }
 
 fn connect<'a>(form: Form<'a>) -> Result<Call<'a>, Unreadable> {

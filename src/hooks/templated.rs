@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use crate::engine::decision::DenyReason;
-use crate::hooks::call::{Call, Unreadable};
+use crate::hooks::call::{Answer, Call, MAX_FILTERS, Question, RawRequest, Reply, Unreadable};
 use crate::hooks::form::Form;
 use crate::mqtt::qos::QoS;
 use crate::mqtt::request::{
@@ -12,8 +12,8 @@ use crate::mqtt::request::{
 };
 use crate::secret::SecretStr;
 
-/// The most filters that one question may join.
-const MAX_FILTERS: usize = 256;
+/// Reads the question of one hook.
+pub type Read<'a> = fn(Form<'a>) -> Result<Call<'a>, Unreadable>;
 
 /// What a client wants with a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,35 @@ impl Access {
             _ => Err(Unreadable::Malformed),
         }
     }
+}
+
+/// Reads a question, given the hooks by name.
+///
+/// # Errors
+/// [`Unreadable`].
+pub fn decode<'a>(
+    request: &RawRequest<'a>,
+    hooks: &[(&str, Read<'a>)],
+) -> Result<Question<'a>, Unreadable> {
+    let hook = hooks.iter().find(|(name, _)| *name == request.path);
+    let (_, read) = hook.ok_or(Unreadable::UnknownHook)?;
+    Ok(Question::plain(read(Form::read(request)?)?))
+}
+
+/// The verdict as EMQX 5 and RMQTT read it: status 200 and an object with `result`.
+pub fn verdict(answer: &Answer) -> Reply {
+    if answer.is_yes() {
+        Reply::json(200, r#"{"result":"allow"}"#)
+    } else if answer.is_abstention() {
+        Reply::json(200, r#"{"result":"ignore"}"#)
+    } else {
+        deny()
+    }
+}
+
+/// The no in it.
+pub fn deny() -> Reply {
+    Reply::json(200, r#"{"result":"deny"}"#)
 }
 
 /// Who asks: `clientid` and `username`, which is empty where the client sent none.
@@ -114,7 +143,10 @@ pub fn about_joined<'a>(peer: Peer<'a>, joined: Cow<'a, str>) -> Result<Call<'a>
     }))
 }
 
-/// Whether this login may do whatever it likes: nobody's may.
-pub fn superuser<'a>() -> Call<'a> {
-    Call::Refused(DenyReason::NoSuperuser)
+/// Whether a login may do whatever it likes: none may.
+///
+/// # Errors
+/// None; it has the shape of a [`Read`].
+pub fn superuser<'a>(_: Form<'a>) -> Result<Call<'a>, Unreadable> {
+    Ok(Call::Refused(DenyReason::NoSuperuser))
 }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::decision::{Decision, TopicGrant};
 use crate::hooks::call::{
-    Answer, Call, Echo, Method, Question, RawRequest, Refusal, Reply, Unreadable,
+    Answer, Call, Echo, MAX_FILTERS, Method, Question, RawRequest, Refusal, Reply, Unreadable,
 };
 use crate::hooks::expresses::{
     AclReply, AliasedTopic, Expresses, Filters, Hooks, Places, SharedPrefix, Unavailable, WillAsked,
@@ -49,9 +49,6 @@ pub const EXPRESSES: Expresses = Expresses {
 };
 
 const HOOK_HEADER: &str = "vernemq-hook";
-
-/// The most filters of one SUBSCRIBE: each is judged by every rule.
-const MAX_FILTERS: usize = 256;
 
 const OK: &str = r#"{"result":"ok"}"#;
 const NEXT: &str = r#"{"result":"next"}"#;

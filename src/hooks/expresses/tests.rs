@@ -1,7 +1,7 @@
 //! What is taken away from an answer, for every dialect there is.
 
 use super::*;
-use crate::hooks::call::Refusal;
+use crate::hooks::call::{RawRequest, Refusal, Unreadable};
 use crate::hooks::dialect::DialectName;
 use crate::mqtt::qos::QoS;
 use crate::mqtt::request::{
@@ -205,4 +205,37 @@ fn organizations_are_kept_apart_in_ways_that_the_broker_has() {
     let prefix = supporting(&Isolation::Prefix);
     assert!(!prefix.iter().any(|name| without.contains(name)));
     assert_eq!(prefix.len() + without.len(), DialectName::ALL.len());
+}
+
+#[test]
+fn the_hooks_in_the_path_are_those_that_can_be_decoded() {
+    let every_name = [
+        "auth",
+        "user",
+        "superuser",
+        "acl",
+        "vhost",
+        "resource",
+        "topic",
+        "check",
+        "",
+    ];
+    for (name, expresses) in all() {
+        let Hooks::InPath(hooks) = expresses.hooks else {
+            continue;
+        };
+        assert!(hooks.iter().all(|hook| every_name.contains(hook)), "{name}");
+        for hook in every_name {
+            let request = RawRequest {
+                method: Method::Post,
+                path: hook,
+                query: "",
+                headers: &[],
+                body: b"",
+            };
+            let decoded = name.with_defaults().decode(&request);
+            let known = !matches!(decoded, Err(Unreadable::UnknownHook));
+            assert_eq!(known, hooks.contains(&hook), "{name} {hook}");
+        }
+    }
 }

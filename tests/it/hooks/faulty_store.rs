@@ -63,6 +63,13 @@ impl Faults {
         waiting.await.expect("so many reads never hung").unwrap();
     }
 
+    /// Waits until any read hangs.
+    pub async fn expect_some_hanging(&self) {
+        let mut hanging = self.hanging.subscribe();
+        let waiting = timeout(PATIENCE, hanging.wait_for(|now| *now > 0));
+        waiting.await.expect("no read ever hung").unwrap();
+    }
+
     fn check_available(&self) -> Result<(), StoreError> {
         match *self.fault.borrow() {
             Fault::Unavailable => Err(StoreError::Unavailable("as the test wants it".into())),
