@@ -8,6 +8,10 @@
 //! to EMQX, and at the end of an ignored chain EMQX 5 allows topics by default. So every refusal is
 //! a 200 that says `deny`; there is no word for "unavailable".
 //!
+//! By GET, a topic of more than some 40,000 bytes escapes into a request line that is longer than the
+//! server takes; the HTTP framework refuses it with a status, so EMQX ignores it. By POST everything
+//! that MQTT can carry fits.
+//!
 //! Where organizations are kept apart by mountpoints, EMQX has to make one of an attribute of the
 //! login, and every question has to show it: one without it is denied, so that a listener which was
 //! set up without a mountpoint lets nobody publish or subscribe.
