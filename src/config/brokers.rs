@@ -236,8 +236,8 @@ fn read_fields(reader: &mut Reader, broker: &str) -> Fields {
                     name: &path("rules_in_reply"),
                     example: "true",
                     meaning: "EMQX, RMQTT: whether topic rules travel with the login where they can \
-                              be said. The broker then asks less, and changed rules reach a session \
-                              when it connects again.",
+                              be said. The broker then asks less, but a revoke and changed rules \
+                              reach an open session only when it connects again. Default: false.",
                 },
                 RulesInReply::default(),
                 |text| match text {
@@ -327,8 +327,8 @@ mod tests {
             response_mode: ResponseMode::Json,
         };
         assert_eq!(dialect(&mode), Dialect::MosquittoGoAuth(expected));
-        let rules = [("dialect", "emqx"), ("rules_in_reply", "false")];
-        assert_eq!(dialect(&rules), Dialect::Emqx(RulesInReply::Kept));
+        let rules = [("dialect", "emqx"), ("rules_in_reply", "true")];
+        assert_eq!(dialect(&rules), Dialect::Emqx(RulesInReply::Sent));
         let tenant = [("dialect", "bifromq"), ("tenant", "acme")];
         let expected = bifromq::Settings {
             tenant: "acme".into(),

@@ -44,10 +44,10 @@ pub enum Dialect {
 /// less, and a change of the rules reaches a session when it connects again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RulesInReply {
-    /// They do.
-    #[default]
+    /// They do, and nobody can take them back from an open session.
     Sent,
-    /// The broker asks about every topic.
+    /// The broker asks about every topic, so that a revoke counts for its very next message.
+    #[default]
     Kept,
 }
 

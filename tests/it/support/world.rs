@@ -13,7 +13,7 @@ use ticketgate::app::providers::NewSupabase;
 use ticketgate::clock::{Clock, ManualClock, SystemClock};
 use ticketgate::engine::isolation::Isolation;
 use ticketgate::hooks::connection::{BrokerConnection, ForeignNames};
-use ticketgate::hooks::dialect::{Dialect, DialectName};
+use ticketgate::hooks::dialect::{Dialect, DialectName, RulesInReply};
 use ticketgate::hooks::mosquitto_go_auth::{self, ResponseMode};
 use ticketgate::http::Settings;
 use ticketgate::http::server::{self, Stopper};
@@ -335,7 +335,12 @@ fn brokers(isolation: &Isolation, foreign_names: ForeignNames) -> Vec<BrokerConn
         DialectName::VerneMq => "verne",
         other => other.as_str(),
     };
-    let plain = DialectName::ALL.map(|dialect| (name(dialect), dialect.with_defaults()));
+    let with_rules = |dialect: DialectName| match dialect {
+        DialectName::Emqx => Dialect::Emqx(RulesInReply::Sent),
+        DialectName::Rmqtt => Dialect::Rmqtt(RulesInReply::Sent),
+        other => other.with_defaults(),
+    };
+    let plain = DialectName::ALL.map(|dialect| (name(dialect), with_rules(dialect)));
     plain
         .into_iter()
         .chain(in_modes)
