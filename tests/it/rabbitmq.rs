@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rumqttc::ConnectReturnCode;
+use rumqttc::{ConnectReturnCode, LastWill, MqttOptions, QoS};
 use serde_json::json;
 use ticketgate::metrics::RecordLabel;
 
@@ -21,9 +21,14 @@ async fn a_user_lives_through_login_topics_expiry_and_revoke() {
     let (alice, bob) = (world.login("alice").await, world.login("bob").await);
     messages_flow_inside_the_policy(port, &alice).await;
     foreign_topics_are_refused(port, &alice, &bob).await;
+    a_group_gets_no_more_than_its_members(port, &alice, &bob).await;
+    a_last_will_goes_where_its_owner_may_publish(port, &alice, &bob).await;
     wrong_passwords_are_refused(port, &alice, &bob).await;
+    nobody_gets_in_without_a_name(port).await;
     a_forged_password_costs_nothing(&world, port, &alice).await;
     an_expired_login_is_refused(&world, port).await;
+    let carol = world.login("carol").await;
+    a_kept_session_waits_for_a_good_login(&world, port, &carol).await;
     a_revoked_login_is_refused(&world, port, &alice).await;
     assert_eq!(
         connect(port, "bob-again", &bob).await,
@@ -76,6 +81,66 @@ async fn foreign_topics_are_refused(port: u16, alice: &Login, bob: &Login) {
         Outcome::Done
     );
     assert_eq!(victim.receive().await, "mine");
+}
+
+/// RabbitMQ 3.10 knows no shared subscriptions: `$share` is a level like any other to it. Judged by
+/// what a newer one would deliver, a stranger's is refused.
+async fn a_group_gets_no_more_than_its_members(port: u16, alice: &Login, bob: &Login) {
+    let filter = "$share/team/users/user_alice/jobs";
+    let mut stranger = client(port, "bob-member", bob).await;
+    assert_ne!(stranger.subscribe(filter).await, Outcome::Done);
+    let mut member = client(port, "alice-member", alice).await;
+    assert_eq!(member.subscribe(filter).await, Outcome::Done);
+}
+
+/// RabbitMQ asks when the will is sent, and forgets one that is denied.
+async fn a_last_will_goes_where_its_owner_may_publish(port: u16, alice: &Login, bob: &Login) {
+    let mut victim = client(port, "bob-heir", bob).await;
+    assert_eq!(victim.subscribe("users/user_bob/#").await, Outcome::Done);
+    let mut heir = client(port, "alice-heir", alice).await;
+    assert_eq!(heir.subscribe("users/user_alice/#").await, Outcome::Done);
+    for (client_id, topic) in [
+        ("alice-poison", "users/user_bob/mood"),
+        ("alice-testator", "users/user_alice/mood"),
+    ] {
+        let mut options = options(port, client_id, alice);
+        options.set_last_will(LastWill::new(topic, "last words", QoS::AtLeastOnce, false));
+        drop(MqttClient::open(options).await.unwrap());
+    }
+    assert_eq!(heir.receive().await, "last words");
+    // The first message that arrives is Bob's own: the will never did.
+    let mut own = client(port, "bob-own", bob).await;
+    let topic = "users/user_bob/mood";
+    assert_eq!(own.publish(topic, "mine").await, Outcome::Done);
+    assert_eq!(victim.receive().await, "mine");
+}
+
+/// Revokes the login.
+async fn a_kept_session_waits_for_a_good_login(world: &World, port: u16, carol: &Login) {
+    let keep = || {
+        let mut options = options(port, "carol-phone", carol);
+        options.set_clean_session(false);
+        options
+    };
+    let (mut phone, kept) = MqttClient::open(keep()).await.unwrap();
+    assert!(!kept, "there was no session");
+    let topic = "users/user_carol/mood";
+    assert_eq!(phone.subscribe(topic).await, Outcome::Done);
+    drop(phone);
+    let mut writer = client(port, "carol-writer", carol).await;
+    assert_eq!(writer.publish(topic, "missed").await, Outcome::Done);
+    let (mut phone, kept) = MqttClient::open(keep()).await.unwrap();
+    assert!(kept, "the session was kept");
+    assert_eq!(phone.receive().await, "missed");
+    drop(phone);
+    let (status, _) = world.revoke(&json!({"target": carol.username})).await;
+    assert_eq!(status, 200);
+    assert_eq!(MqttClient::open(keep()).await.map(drop), REFUSED);
+}
+
+async fn nobody_gets_in_without_a_name(port: u16) {
+    let options = MqttOptions::new("nobody", ("127.0.0.1", port));
+    assert!(MqttClient::open(options).await.is_err());
 }
 
 async fn wrong_passwords_are_refused(port: u16, alice: &Login, bob: &Login) {
@@ -163,6 +228,12 @@ async fn a_revoked_login_is_refused(world: &World, port: u16, alice: &Login) {
         .unwrap();
     assert_eq!(revoked.credentials, Some(1));
     assert_eq!(connect(port, "alice-again", alice).await, REFUSED);
+}
+
+fn options(port: u16, client_id: &str, login: &Login) -> MqttOptions {
+    let mut options = MqttOptions::new(client_id, ("127.0.0.1", port));
+    options.set_credentials(&login.username, login.password.clone());
+    options
 }
 
 async fn client(port: u16, client_id: &str, login: &Login) -> MqttClient {
