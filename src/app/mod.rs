@@ -7,6 +7,7 @@ pub mod api_keys;
 pub mod authorize;
 pub mod check;
 pub mod connect;
+pub mod doctor;
 pub mod inspect;
 pub mod organizations;
 pub mod policies;

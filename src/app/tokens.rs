@@ -196,7 +196,7 @@ impl App {
     }
 
     /// Stores whose a token is.
-    async fn index(
+    pub(in crate::app) async fn index(
         &self,
         id: TokenId,
         username: &Username,
@@ -212,7 +212,7 @@ impl App {
     }
 
     /// Stores the credential with its holder, whom it makes where there is none yet.
-    async fn hold(
+    pub(in crate::app) async fn hold(
         &self,
         username: &Username,
         subject: &HolderIdentity,
