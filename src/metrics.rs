@@ -20,10 +20,16 @@ macro_rules! labels {
             $($(#[$about])* $variant,)*
         }
 
+        impl $name {
+            /// The text of the label.
+            pub fn text(self) -> &'static str {
+                match self { $($name::$variant => $text,)* }
+            }
+        }
+
         impl EncodeLabelValue for $name {
             fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
-                let text = match self { $($name::$variant => $text,)* };
-                EncodeLabelValue::encode(&text, encoder)
+                EncodeLabelValue::encode(&self.text(), encoder)
             }
         }
     };
@@ -188,6 +194,7 @@ pub struct Metrics {
     cache: Family<CacheLabels, Counter>,
     minted: Counter,
     revoked: Counter,
+    held_back: Counter,
     hooks_in_flight: Gauge,
 }
 
@@ -257,6 +264,12 @@ impl Metrics {
             "Credentials revoked",
             revoked.clone(),
         );
+        let held_back = Counter::default();
+        registry.register(
+            "doctor_held_back",
+            "Questions about a login of `ticketgate doctor` answered as unavailable on its request",
+            held_back.clone(),
+        );
         let hooks_in_flight = Gauge::default();
         registry.register(
             "hooks_in_flight",
@@ -277,6 +290,7 @@ impl Metrics {
             cache,
             minted,
             revoked,
+            held_back,
             hooks_in_flight,
         }
     }
@@ -343,6 +357,11 @@ impl Metrics {
     /// The cache was asked.
     pub fn cache(&self, outcome: CacheLabel) {
         self.cache.get_or_create(&CacheLabels { outcome }).inc();
+    }
+
+    /// A question about a login of `ticketgate doctor` was answered as unavailable on its request.
+    pub fn held_back(&self) {
+        self.held_back.inc();
     }
 
     /// A token was minted.

@@ -8,6 +8,7 @@ use crate::config::reader::{Field, Reader, at_least_one};
 use crate::config::source::{Flags, Source};
 use crate::config::store::Places;
 use crate::config::{Config, ConfigErrors, LogSettings, StoreLocation};
+use crate::hooks::connection::BrokerConnection;
 use crate::http;
 use crate::keyring::{KeyList, Keyring};
 use crate::secret::Secret;
@@ -80,6 +81,26 @@ pub fn load_places(flags: &Flags) -> Result<(Places, PathBuf), ConfigErrors> {
     let mistakes = reader.source.mistakes_so_far();
     if mistakes.is_empty() {
         Ok((places, socket))
+    } else {
+        Err(ConfigErrors(mistakes))
+    }
+}
+
+/// Reads only how brokers reach this server, and where the local socket is.
+///
+/// # Errors
+/// All mistakes at once.
+pub fn load_edge(
+    flags: &Flags,
+) -> Result<(http::Settings, Vec<BrokerConnection>, PathBuf), ConfigErrors> {
+    let mut reader = Reader::new(Source::gather(flags));
+    let http = reader.http();
+    let places = reader.places();
+    let socket = reader.local_socket(&places.folder);
+    let brokers = brokers::read(&mut reader);
+    let mistakes = reader.source.mistakes_so_far();
+    if mistakes.is_empty() {
+        Ok((http, brokers, socket))
     } else {
         Err(ConfigErrors(mistakes))
     }

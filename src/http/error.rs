@@ -6,6 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 
 use crate::app::api_keys::KeyError;
+use crate::app::doctor::ProbeError;
 use crate::app::revoke::RevokeError;
 use crate::app::tokens::ExchangeError;
 use crate::http::wire::ErrorBody;
@@ -115,6 +116,20 @@ impl From<KeyError> for ApiError {
             KeyError::Invalid => Self::new(401, "unauthorized", &error.to_string()),
             KeyError::Scope(_) => Self::new(403, "insufficient_scope", &error.to_string()),
             KeyError::Store(_) => Self::unavailable(&error),
+        }
+    }
+}
+
+impl From<ProbeError> for ApiError {
+    fn from(error: ProbeError) -> Self {
+        let text = error.to_string();
+        match error {
+            ProbeError::NoSuchOrganization => Self::new(404, "organization_not_found", &text),
+            ProbeError::WhichOrganization | ProbeError::ForeignOrganization => {
+                Self::invalid_request(&text)
+            }
+            ProbeError::Minting(error) => error.into(),
+            ProbeError::Store(error) => Self::unavailable(&error),
         }
     }
 }

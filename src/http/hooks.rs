@@ -13,11 +13,12 @@ use tokio::time::timeout;
 
 use crate::clock::Stopwatch;
 use crate::engine::decision::Decision;
-use crate::hooks::call::{Answer, Call, Headers, Method, RawRequest, Refusal, Reply};
+use crate::hooks::call::{Answer, Call, Headers, Method, RawRequest, Refusal, Reply, Unreadable};
 use crate::hooks::connection::BrokerConnection;
 use crate::hooks::dialect::DialectName;
 use crate::hooks::expresses::Hooks;
 use crate::http::Edge;
+use crate::http::watch::{Sighting, Stray};
 use crate::metrics::{OutcomeLabel, QuestionLabel};
 use crate::store::port::StoreError;
 
@@ -51,6 +52,7 @@ pub async fn answer(
     let watch = Stopwatch::start();
     let path = request.path().strip_prefix("/hooks/").unwrap_or_default();
     let Some((dialect, rest)) = split_dialect(path) else {
+        edge.watch.stray(Stray::Nothing);
         return nobodys_dialect();
     };
     let deadline = edge.settings.hook_deadline;
@@ -91,8 +93,17 @@ async fn answer_in(
     let target = match Target::find(dialect, rest, edge) {
         Ok(target) if target.is_authorized(request) => target,
         // Left unread, the body makes actix-web close the connection: right for a stranger.
-        Ok(_) => return Outcome::refused(dialect, Refusal::Unauthorized),
-        Err(refusal) => return Outcome::refused(dialect, refusal),
+        Ok(_) => {
+            edge.watch.stray(Stray::Secret);
+            return Outcome::refused(dialect, Refusal::Unauthorized);
+        }
+        Err(refusal) => {
+            edge.watch.stray(match refusal {
+                Refusal::UnknownHook => Stray::Hook,
+                _ => Stray::Connection,
+            });
+            return Outcome::refused(dialect, refusal);
+        }
     };
     let body = match body.to_bytes_limited(edge.settings.hook_body_limit).await {
         Ok(Ok(body)) => body,
@@ -122,15 +133,33 @@ async fn decide(broker: &BrokerConnection, raw: &RawRequest<'_>, edge: &Edge) ->
     let dialect = broker.dialect.name();
     let question = match broker.dialect.decode(raw) {
         Ok(question) => question,
-        Err(unreadable) => return Outcome::refused(dialect, unreadable.into()),
+        Err(unreadable) => {
+            edge.watch.stray(match unreadable {
+                Unreadable::UnknownHook => Stray::Hook,
+                Unreadable::Malformed => Stray::Malformed,
+            });
+            return Outcome::refused(dialect, unreadable.into());
+        }
     };
     let label = question.call.label();
+    if edge.watch.holds_back(&question.call) {
+        edge.app.metrics().held_back();
+        edge.watch
+            .note(&question.call, Sighting::held_back(broker, raw));
+        return Outcome {
+            question: label,
+            ..Outcome::refused(dialect, Refusal::Unavailable)
+        };
+    }
     match ask(broker, &question.call, edge).await {
         Ok(answer) => {
             if let Some(reason) = answer.deny_reason() {
                 tracing::debug!(broker = broker.name, question = ?label, ?reason, "denied");
             }
             let narrowed = broker.dialect.narrow(&question, answer);
+            let told = narrowed.answer();
+            edge.watch
+                .note(&question.call, Sighting::of(broker, raw, told));
             Outcome {
                 reply: broker.dialect.encode(&question, &narrowed),
                 allows: narrowed.answer().allows(),

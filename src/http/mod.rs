@@ -1,6 +1,7 @@
 //! The HTTP edge: routes, who may call them, wire forms, and the one mapping of errors to statuses.
 
 pub mod cors;
+pub mod doctor;
 pub mod error;
 pub mod health;
 pub mod hooks;
@@ -10,6 +11,7 @@ pub mod raw_targets;
 pub mod routes;
 pub mod server;
 pub mod tokens;
+pub mod watch;
 pub mod wire;
 
 use std::collections::HashMap;
@@ -20,6 +22,7 @@ use std::time::Duration;
 
 use crate::app::App;
 use crate::hooks::connection::BrokerConnection;
+use crate::http::watch::Watch;
 
 /// Limits and addresses of the edge.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +66,7 @@ pub struct Edge {
     pub app: Arc<App>,
     brokers: HashMap<String, BrokerConnection>,
     settings: Settings,
+    watch: Watch,
     stopping: AtomicBool,
 }
 
@@ -77,6 +81,7 @@ impl Edge {
             app,
             brokers,
             settings,
+            watch: Watch::new(),
             stopping: AtomicBool::new(false),
         }
     }

@@ -8,7 +8,8 @@ use actix_web::{HttpRequest, HttpResponse, Route};
 use tokio::time::timeout;
 
 use crate::http::error::ApiError;
-use crate::http::{cors, health, hooks, local, tokens};
+use crate::http::watch::Stray;
+use crate::http::{Edge, cors, doctor, health, hooks, local, tokens};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +56,7 @@ pub const PUBLIC: [Row; 4] = [
 ];
 
 /// The routes of the local socket.
-pub const LOCAL: [Row; 4] = [
+pub const LOCAL: [Row; 8] = [
     row("GET", "/health/ready", Access::LocalSocket, || {
         web::get().to(health::ready_in_detail)
     }),
@@ -67,6 +68,18 @@ pub const LOCAL: [Row; 4] = [
     }),
     row("POST", "/inspect", Access::LocalSocket, || {
         web::post().to(local::inspect)
+    }),
+    row("POST", "/doctor/begin", Access::LocalSocket, || {
+        web::post().to(doctor::begin)
+    }),
+    row("POST", "/doctor/seen", Access::LocalSocket, || {
+        web::post().to(doctor::seen)
+    }),
+    row("POST", "/doctor/pause", Access::LocalSocket, || {
+        web::post().to(doctor::pause)
+    }),
+    row("POST", "/doctor/end", Access::LocalSocket, || {
+        web::post().to(doctor::end)
     }),
 ];
 
@@ -115,7 +128,12 @@ pub fn local(services: &mut ServiceConfig) {
     services.default_service(web::to(not_found));
 }
 
-async fn not_found(request: HttpRequest, body: web::Payload) -> HttpResponse {
+async fn not_found(
+    request: HttpRequest,
+    body: web::Payload,
+    edge: web::Data<Edge>,
+) -> HttpResponse {
+    edge.watch.stray(Stray::Nothing);
     drain(body).await;
     let text = format!("there is nothing at {}", request.path());
     ApiError::new(404, "not_found", &text).response()

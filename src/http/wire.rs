@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::app::doctor::Probe;
 use crate::app::inspect::{Inspected, Inspection};
 use crate::app::revoke::Revoked;
 use crate::app::revoke::target::Target;
@@ -274,6 +275,133 @@ impl InspectedReply {
             record: inspected.record.map(|record| record.redacted()),
         }
     }
+}
+
+/// The body of `POST /doctor/begin` on the local socket.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BeginBody {
+    /// The broker connection to try out.
+    pub connection: String,
+    /// For which organization, where the connection serves several.
+    pub organization: Option<String>,
+}
+
+/// A login for trying a broker out, and what its rules say.
+#[derive(Serialize, Deserialize)]
+pub struct BeginReply {
+    /// The dialect of the connection, as the server runs it.
+    pub dialect: String,
+    /// The id of the login's token.
+    pub token_id: String,
+    /// The MQTT username.
+    pub username: String,
+    /// The MQTT password.
+    pub password: String,
+    /// The client id to act with.
+    pub client_id: String,
+    /// The client id to listen with at the same time, where the rules treat both alike.
+    pub listener_id: Option<String>,
+    /// May be published to.
+    pub publish: Option<String>,
+    /// May be published to and subscribed to.
+    pub round_trip: Option<String>,
+    /// A filter that may be subscribed to.
+    pub subscribe: Option<String>,
+    /// May be subscribed to, and not published to.
+    pub listen: Option<String>,
+    /// May not be published to.
+    pub forbidden: Option<String>,
+    /// Filters that may not be subscribed to.
+    pub wider: Vec<WiderReply>,
+    /// How many nodes answer brokers: this one sees its own share of the questions only.
+    pub nodes: usize,
+}
+
+/// A filter that covers more than one that is granted.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WiderReply {
+    /// May be subscribed to.
+    pub granted: String,
+    /// May not.
+    pub asked: String,
+}
+
+impl BeginReply {
+    /// As sent.
+    pub fn new(probe: Probe, dialect: &str, nodes: usize) -> Self {
+        let topics = probe.topics;
+        let wider = topics.wider.into_iter().map(|one| WiderReply {
+            granted: one.granted,
+            asked: one.asked,
+        });
+        Self {
+            dialect: dialect.to_owned(),
+            token_id: probe.token.to_string(),
+            username: probe.username.to_string(),
+            password: probe.password.expose().to_owned(),
+            client_id: probe.client_ids.0,
+            listener_id: probe.client_ids.1,
+            publish: topics.publish,
+            round_trip: topics.round_trip,
+            subscribe: topics.subscribe,
+            listen: topics.listen,
+            forbidden: topics.forbidden,
+            wider: wider.collect(),
+            nodes,
+        }
+    }
+}
+
+/// The body of `POST /doctor/seen` and `POST /doctor/end` on the local socket.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WatchedBody {
+    /// The probe login's username.
+    pub username: String,
+}
+
+/// What brokers have asked since the last time.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct SeenReply {
+    /// About the login, in order.
+    pub questions: Vec<SeenQuestion>,
+    /// What could not be about anybody.
+    pub strays: Vec<SeenStray>,
+}
+
+/// A question about the login.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenQuestion {
+    /// Of which broker connection.
+    pub connection: String,
+    /// `connect`, `session`, `publish` or `subscribe`.
+    pub question: String,
+    /// `GET` or `POST`.
+    pub method: String,
+    /// `allow`, `deny`, ...
+    pub outcome: String,
+    /// Why not.
+    pub reason: Option<String>,
+}
+
+/// Requests that were refused before it was known whom they were about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenStray {
+    /// `connection`, `secret`, `hook`, `malformed`, `not_mqtt` or `nothing`.
+    pub what: String,
+    /// How many.
+    pub count: u32,
+}
+
+/// The body of `POST /doctor/pause` on the local socket.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PauseBody {
+    /// The probe login's username.
+    pub username: String,
+    /// For how long questions about it are answered as unavailable; 0: not any more.
+    pub seconds: u32,
 }
 
 /// The reply of `/health/ready`.
