@@ -2,6 +2,7 @@
 
 mod broker;
 mod demo_token;
+mod doctor;
 mod init;
 mod inspect;
 mod keys;
@@ -71,6 +72,8 @@ enum Command {
     Revoke(revoke::Arguments),
     /// Show what the store holds of something, and what this node would decide
     Inspect(inspect::Arguments),
+    /// Prove that brokers and this server are wired as they should be
+    Doctor(doctor::Arguments),
     /// Look after the store: check it, export it, import into it
     #[command(subcommand)]
     Store(store::StoreCommand),
@@ -89,6 +92,10 @@ enum Command {
 impl Cli {
     /// Runs the command and reports a failure on standard error.
     pub fn run(self) -> ExitCode {
+        if let Command::Doctor(arguments) = &self.command {
+            let output = Output { json: self.json };
+            return doctor::run(&self.flags(), arguments, output);
+        }
         match self.dispatch() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
@@ -115,6 +122,7 @@ impl Cli {
             Command::User(command) => setup::user(&flags, command, output),
             Command::Revoke(arguments) => revoke::run(&flags, &arguments, output),
             Command::Inspect(arguments) => inspect::run(&flags, &arguments, output),
+            Command::Doctor(_) => unreachable!("it has exit codes of its own"),
             Command::Store(command) => store::run(&flags, command, output),
             Command::Keys(command) => keys::run(&command),
             Command::Broker(command) => broker::run(&command, output),

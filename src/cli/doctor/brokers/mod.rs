@@ -1,0 +1,222 @@
+//! What the doctor knows of each broker: how it asks, how it reads a reply, what it does with a
+//! client that it refuses, and which lines of its settings cure what.
+//!
+//! The requests are the brokers' own, as recorded from them, and made here without the code that
+//! reads them: the two must not share a mistake. A new dialect needs a file here and a row in
+//! [`of`], which the compiler asks for.
+
+mod azure_event_grid;
+mod bifromq;
+mod emqx;
+mod emqx4;
+mod mosquitto;
+mod nanomq;
+mod rabbitmq;
+mod rmqtt;
+mod tbmq;
+mod vernemq;
+
+use crate::hooks::dialect::DialectName;
+
+/// A kind of broker.
+pub struct Broker {
+    /// The requests with which it asks a question; none, if it never asks that.
+    pub ask: fn(&Session<'_>, &Ask<'_>) -> Vec<Request>,
+    /// How it reads a reply.
+    pub read: fn(&Reply) -> Reading,
+    /// A request for a hook that does not exist.
+    pub unknown_hook: fn(&Session<'_>) -> Request,
+    /// What it does with clients.
+    pub habits: Habits,
+    /// The lines that cure something, with `HOOK_URL` in place of the URL that it should ask.
+    pub cure: fn(Ill) -> &'static str,
+}
+
+/// Whose questions are sent.
+pub struct Session<'a> {
+    /// The MQTT username.
+    pub username: &'a str,
+    /// The client id.
+    pub client_id: &'a str,
+    /// The mountpoint or vhost at CONNECT.
+    pub home: &'a str,
+    /// The same after it.
+    pub compartment: &'a str,
+    /// RabbitMQ's exchange for MQTT.
+    pub exchange: &'a str,
+}
+
+/// What is asked.
+pub enum Ask<'a> {
+    /// May it connect with this password, and with its username or without?
+    Connect {
+        /// Whether the client sent its username.
+        named: bool,
+        /// The password, where the client sent one.
+        password: Option<&'a str>,
+    },
+    /// May it publish, at quality of service 1?
+    Publish(&'a str),
+    /// May it subscribe, at quality of service 1?
+    Subscribe(&'a str),
+}
+
+/// A request, apart from scheme, host and what stands in front of the hook's name.
+pub struct Request {
+    /// The hook's name in the path.
+    pub path: &'static str,
+    /// The headers beside the content type.
+    pub headers: Vec<(&'static str, String)>,
+    /// The content type.
+    pub content_type: &'static str,
+    /// The body. It may hold a password.
+    pub body: Vec<u8>,
+}
+
+/// A reply.
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The content type without parameters.
+    pub content_type: String,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// What a broker takes a reply for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// Yes.
+    Yes,
+    /// No.
+    No,
+    /// "Not mine": it asks its next authority.
+    NotMine,
+    /// Nothing that is defined.
+    Unclear,
+}
+
+/// What a broker does with clients.
+pub struct Habits {
+    /// Whether it cuts off a client whose PUBLISH is refused, or tells it; otherwise it
+    /// acknowledges and drops.
+    pub tells_of_refused_publish: bool,
+    /// Whether it has shared subscriptions.
+    pub shares: bool,
+    /// Logins that it is shipped with.
+    pub shipped_logins: &'static [(&'static str, &'static str)],
+}
+
+/// What can be wrong with a broker's settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ill {
+    /// Its questions do not arrive.
+    DoesNotAsk,
+    /// It asks for another connection or dialect.
+    Connection,
+    /// It shows a wrong secret.
+    Secret,
+    /// It asks at a wrong path.
+    Path,
+    /// It asks in a form that this server does not read.
+    Form,
+    /// It lives in another mountpoint or vhost than this server thinks.
+    Compartment,
+    /// It asks about something that this server does not take for MQTT.
+    NotMqtt,
+    /// It puts passwords into URLs.
+    Method,
+    /// It lets clients without a password in.
+    Anonymous,
+    /// It lets a wrong password, or a login that it was shipped with, in.
+    OwnUsers,
+    /// It does not ask about topics.
+    Topics,
+    /// It answers from its memory.
+    Cache,
+    /// It says yes when this server cannot.
+    FailsOpen,
+}
+
+/// What is known of this dialect's brokers.
+pub fn of(dialect: DialectName) -> &'static Broker {
+    match dialect {
+        DialectName::AzureEventGrid => &azure_event_grid::BROKER,
+        DialectName::BifroMq => &bifromq::BROKER,
+        DialectName::Emqx => &emqx::BROKER,
+        DialectName::Emqx4 => &emqx4::BROKER,
+        DialectName::MosquittoAuthPlug => &mosquitto::AUTH_PLUG,
+        DialectName::MosquittoGoAuth => &mosquitto::GO_AUTH,
+        DialectName::NanoMq => &nanomq::BROKER,
+        DialectName::RabbitMq => &rabbitmq::BROKER,
+        DialectName::Rmqtt => &rmqtt::BROKER,
+        DialectName::Tbmq => &tbmq::BROKER,
+        DialectName::VerneMq => &vernemq::BROKER,
+    }
+}
+
+impl Request {
+    /// A POST of a form.
+    pub fn form(path: &'static str, fields: &[(&str, &str)]) -> Self {
+        use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+        let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
+        let fields = fields
+            .iter()
+            .map(|(name, value)| format!("{name}={}", encode(value)));
+        Self {
+            path,
+            headers: Vec::new(),
+            content_type: "application/x-www-form-urlencoded",
+            body: fields.collect::<Vec<_>>().join("&").into_bytes(),
+        }
+    }
+
+    /// A POST of JSON.
+    pub fn json(path: &'static str, body: &serde_json::Value) -> Self {
+        Self {
+            path,
+            headers: Vec::new(),
+            content_type: "application/json",
+            body: body.to_string().into_bytes(),
+        }
+    }
+
+    /// The same with another body.
+    pub fn with_body(self, body: &[u8]) -> Self {
+        Self {
+            body: body.to_owned(),
+            ..self
+        }
+    }
+}
+
+impl Reply {
+    /// The member `name` of a JSON object that was sent as such with status 200.
+    pub fn member(&self, name: &str) -> Option<serde_json::Value> {
+        let is_json = (self.status, &*self.content_type) == (200, "application/json");
+        let body: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
+        is_json.then(|| body.get(name).cloned())?
+    }
+}
+
+impl Reading {
+    /// What one of these words in a JSON member means.
+    pub fn of_word(word: Option<&serde_json::Value>, [yes, no, not_mine]: [&str; 3]) -> Self {
+        match word.and_then(serde_json::Value::as_str) {
+            Some(word) if word == yes => Reading::Yes,
+            Some(word) if word == no => Reading::No,
+            Some(word) if word == not_mine => Reading::NotMine,
+            _ => Reading::Unclear,
+        }
+    }
+
+    /// In words.
+    pub fn text(self) -> &'static str {
+        match self {
+            Reading::Yes => "yes",
+            Reading::No => "no",
+            Reading::NotMine => "not mine",
+            Reading::Unclear => "nothing that the broker has a meaning for",
+        }
+    }
+}
