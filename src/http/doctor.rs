@@ -26,12 +26,16 @@ async fn try_begin(body: web::Payload, edge: &Edge) -> Result<BeginReply, ApiErr
         ApiError::new(404, "not_found", text)
     })?;
     let organization = body.organization.map(|name| name.parse()).transpose();
-    let organization =
-        organization.map_err(|error| ApiError::invalid_request(&format!("organization: {error}")))?;
+    let organization = organization
+        .map_err(|error| ApiError::invalid_request(&format!("organization: {error}")))?;
     let probe = edge.app.mint_probe(broker, organization).await?;
     edge.watch.begin(&probe.username.to_string());
     let nodes = edge.app.store_status().shared.map_or(1, |one| one.nodes);
-    Ok(BeginReply::new(probe, broker.dialect.name().as_str(), nodes))
+    Ok(BeginReply::new(
+        probe,
+        broker.dialect.name().as_str(),
+        nodes,
+    ))
 }
 
 /// What was asked about a probe login since the last time.

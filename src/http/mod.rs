@@ -81,7 +81,7 @@ impl Edge {
             app,
             brokers,
             settings,
-            watch: Watch::new(),
+            watch: Watch::default(),
             stopping: AtomicBool::new(false),
         }
     }

@@ -117,16 +117,18 @@ impl Sighting {
     }
 }
 
-impl Watch {
+impl Default for Watch {
     /// Watches nobody.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self {
             any: AtomicBool::new(false),
             watched: Mutex::new(Vec::new()),
             time: Monotonic::start(),
         }
     }
+}
 
+impl Watch {
     /// Watches a probe login from now on. Where there are too many, the oldest is forgotten.
     pub fn begin(&self, username: &str) {
         let mut watched = self.watched();
@@ -288,7 +290,7 @@ mod tests {
 
     #[test]
     fn only_who_is_watched_is_held_back_and_only_while_it_lasts() {
-        let watch = Watch::new();
+        let watch = Watch::default();
         assert_eq!(watch.pause("probe", MAX_PAUSE), Err(NotWatched));
         watch.begin("probe");
         assert!(!watch.holds_back(&session("probe")));
@@ -304,7 +306,7 @@ mod tests {
 
     #[test]
     fn strays_are_counted_and_taken_once() {
-        let watch = Watch::new();
+        let watch = Watch::default();
         watch.stray(Stray::Secret);
         watch.begin("probe");
         watch.stray(Stray::Secret);
@@ -317,7 +319,7 @@ mod tests {
 
     #[test]
     fn there_is_room_for_a_few_only() {
-        let watch = Watch::new();
+        let watch = Watch::default();
         for number in 0..=MAX_WATCHED {
             watch.begin(&number.to_string());
         }

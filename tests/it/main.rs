@@ -2,6 +2,7 @@
 
 mod broker_files;
 mod credentials;
+mod doctor;
 mod exchange;
 mod hooks;
 mod program;

@@ -15,9 +15,7 @@ use crate::hooks::connection::BrokerConnection;
 use crate::hooks::dialect::DialectName;
 use crate::mqtt::filter_algebra::covers;
 use crate::mqtt::qos::QoS;
-use crate::mqtt::request::{
-    Peer, PublishRequest, RequestedFilter, SubscribeRequest, TopicNames,
-};
+use crate::mqtt::request::{Peer, PublishRequest, RequestedFilter, SubscribeRequest, TopicNames};
 use crate::names::base62;
 
 /// The most rules that are looked at: the first ones decide what most users do.

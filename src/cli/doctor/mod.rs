@@ -147,7 +147,10 @@ fn choose<'a>(
         ([], Some(name)) => bail!("there is no [brokers.{name}]; there is: {}", names()),
         ([], None) => bail!("the settings have no [brokers.<name>]; is --config missing?"),
         ([_, _, ..], None) if arguments.broker.is_some() => {
-            bail!("say with --connection which of these the broker is: {}", names())
+            bail!(
+                "say with --connection which of these the broker is: {}",
+                names()
+            )
         }
         _ => Ok(chosen),
     }

@@ -180,7 +180,10 @@ impl Client {
     /// Publishes at QoS 1.
     pub async fn publish(&mut self, topic: &str, payload: &str) -> Step {
         let options = PublishOptions::new(QoS::AtLeastOnce);
-        let sent = self.client.publish(topic, payload.to_owned(), options).await;
+        let sent = self
+            .client
+            .publish(topic, payload.to_owned(), options)
+            .await;
         if sent.is_err() {
             return Step::Closed;
         }
@@ -243,7 +246,13 @@ mod tests {
             let target = Target::parse(text, None).unwrap();
             assert_eq!((&*target.host, target.port), (host, port), "{text}");
         }
-        for bad in ["localhost", "http://x", "mqtt://", "mqtt://a:b@c:1883", "mqtt://x:y"] {
+        for bad in [
+            "localhost",
+            "http://x",
+            "mqtt://",
+            "mqtt://a:b@c:1883",
+            "mqtt://x:y",
+        ] {
             assert!(Target::parse(bad, None).is_err(), "{bad}");
         }
     }

@@ -80,8 +80,14 @@ impl<'a> Prober<'a> {
     /// The login once more, after it was revoked.
     pub async fn after_revoke(&self, report: &mut Report) {
         let right = self.connect(true, Some(&self.login.password));
-        self.expect(report, "login after a revoke", Reading::No, right, Proof::Right)
-            .await;
+        self.expect(
+            report,
+            "login after a revoke",
+            Reading::No,
+            right,
+            Proof::Right,
+        )
+        .await;
     }
 
     async fn logins(&self, report: &mut Report) {
@@ -180,9 +186,11 @@ impl<'a> Prober<'a> {
                  says it (secret, organization, isolation, home); what stands between --url and the \
                  server must pass path, headers and body on unchanged"
             ),
-            _ => "take out what stands between --url and the server and changes replies; if nothing \
+            _ => {
+                "take out what stands between --url and the server and changes replies; if nothing \
                   does, this is a defect of ticketgate: please report it"
-                .to_owned(),
+                    .to_owned()
+            }
         };
         report.fail(name, expected.text(), &heard.text, cure);
     }

@@ -108,7 +108,14 @@ impl Report {
         self.add(name, expected, why, Verdict::NotChecked, None);
     }
 
-    fn add(&mut self, name: &str, expected: &str, seen: &str, verdict: Verdict, cure: Option<String>) {
+    fn add(
+        &mut self,
+        name: &str,
+        expected: &str,
+        seen: &str,
+        verdict: Verdict,
+        cure: Option<String>,
+    ) {
         self.checks.push(Check {
             connection: self.connection.clone(),
             part: self.part,
@@ -122,7 +129,10 @@ impl Report {
 
     /// Whether nothing was wrong.
     pub fn is_good(&self) -> bool {
-        !self.checks.iter().any(|check| check.verdict == Verdict::Fail)
+        !self
+            .checks
+            .iter()
+            .any(|check| check.verdict == Verdict::Fail)
     }
 
     /// For machines.
@@ -147,7 +157,10 @@ impl Report {
         let mut text = String::new();
         let mut about = None;
         let width = |column: fn(&Check) -> &str| {
-            let widths = self.checks.iter().map(|check| column(check).chars().count());
+            let widths = self
+                .checks
+                .iter()
+                .map(|check| column(check).chars().count());
             widths.max().unwrap_or_default()
         };
         let (names, expected) = (width(|one| &one.name), width(|one| &one.expected));
@@ -173,7 +186,12 @@ impl Report {
                 text.push_str(&format!("               -> {cure}\n"));
             }
         }
-        let count = |verdict| self.checks.iter().filter(|one| one.verdict == verdict).count();
+        let count = |verdict| {
+            self.checks
+                .iter()
+                .filter(|one| one.verdict == verdict)
+                .count()
+        };
         text.push_str(&format!(
             "\n{} ok, {} wrong, {} not checked",
             count(Verdict::Ok),
@@ -195,7 +213,12 @@ mod tests {
         report.ok("login", "accepted", "accepted");
         report.not_checked("will", "not delivered", "nobody may listen there");
         assert!(report.is_good());
-        report.fail("anonymous", "refused", "accepted", "allow_anonymous = off".into());
+        report.fail(
+            "anonymous",
+            "refused",
+            "accepted",
+            "allow_anonymous = off".into(),
+        );
         assert!(!report.is_good());
         assert_eq!(report.json()["checks"][2]["verdict"], "fail");
         assert!(report.text().contains("-> allow_anonymous = off"));

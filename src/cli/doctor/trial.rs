@@ -15,7 +15,7 @@ use crate::cli::doctor::report::Report;
 use crate::cli::local;
 use crate::engine::decision::DenyReason;
 use crate::engine::isolation::Isolation;
-use crate::hooks::expresses::WillAsked;
+use crate::hooks::expresses::{Filters, WillAsked};
 use crate::http::wire::{BeginReply, PauseBody, SeenQuestion, SeenReply, WatchedBody};
 use crate::names::base62;
 
@@ -34,6 +34,19 @@ pub struct Trial<'a> {
     socket: &'a Path,
     /// The username as the broker has to be told it.
     username: String,
+}
+
+/// What became of a will.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Will {
+    /// Nobody could have seen it.
+    NobodyListens,
+    /// The client was not let in with it.
+    LoginRefused,
+    /// Nothing came.
+    Silence,
+    /// It came.
+    Delivered,
 }
 
 impl<'a> Trial<'a> {
@@ -121,7 +134,7 @@ impl<'a> Trial<'a> {
                 _ => report.ok(name, expected, "accepted"),
             },
             Err(Refused(how)) => {
-                let (why, ill) = seen.diagnosis();
+                let (why, ill) = self.diagnosis(&seen);
                 let what = format!("{how}; {why}");
                 report.fail(name, expected, &what, self.subject.cure(ill));
                 return Ok(false);
@@ -176,10 +189,11 @@ impl<'a> Trial<'a> {
     async fn messages(&self, report: &mut Report) -> anyhow::Result<()> {
         let login = self.login;
         let none = "the rules name no such topic for this login";
+        self.seen().await?;
         match &login.subscribe {
             None => report.not_checked("allowed subscribe", "granted", none),
             Some(filter) => {
-                let step = self.subscribe_once(filter).await;
+                let step = self.subscribe_once(filter).await.unwrap_or(Step::Closed);
                 self.must_work(report, "allowed subscribe", "granted", step, "subscribe")
                     .await?;
             }
@@ -190,7 +204,7 @@ impl<'a> Trial<'a> {
         };
         let payload = fresh("allowed");
         let Ok(mut writer) = self.connect(self.right()).await else {
-            report.not_checked("allowed publish", "arrives", "the login was refused this time");
+            report.not_checked("allowed publish", "arrives", LOGIN_REFUSED);
             return Ok(());
         };
         if login.round_trip.is_none() {
@@ -221,7 +235,11 @@ impl<'a> Trial<'a> {
             report.ok("allowed publish", "arrives", "arrives");
             return Ok(());
         }
-        let step = if step == Step::Done { Step::Silence } else { step };
+        let step = if step == Step::Done {
+            Step::Silence
+        } else {
+            step
+        };
         self.must_work(report, "allowed publish", "arrives", step, "publish")
             .await
     }
@@ -241,7 +259,7 @@ impl<'a> Trial<'a> {
         }
         let (why, ill) = match seen.asked(question) {
             None if !seen.has("not_mqtt") => (NOT_ASKED.to_owned(), Ill::Topics),
-            _ => seen.diagnosis(),
+            _ => self.diagnosis(&seen),
         };
         let what = format!("{}; {why}", step.text());
         report.fail(name, expected, &what, self.subject.cure(ill));
@@ -251,12 +269,16 @@ impl<'a> Trial<'a> {
     async fn forbidden_publish(&self, report: &mut Report) -> anyhow::Result<()> {
         let (name, expected) = ("forbidden publish", "not delivered");
         let Some(topic) = &self.login.forbidden else {
-            report.not_checked(name, expected, "the rules let this login publish everything");
+            report.not_checked(
+                name,
+                expected,
+                "the rules let this login publish everything",
+            );
             return Ok(());
         };
         let mut listener = self.listener(self.login.listen.as_deref()).await;
         let Ok(mut writer) = self.connect(self.right()).await else {
-            report.not_checked(name, expected, "the login was refused this time");
+            report.not_checked(name, expected, LOGIN_REFUSED);
             return Ok(());
         };
         self.seen().await?;
@@ -272,7 +294,12 @@ impl<'a> Trial<'a> {
         match (step, heard) {
             (_, Some(true)) => report.fail(name, expected, "delivered", cure),
             (Step::Done, _) if unasked && self.asks_about_topics() => {
-                report.fail(name, expected, "acknowledged, and this server was not asked", cure);
+                report.fail(
+                    name,
+                    expected,
+                    "acknowledged, and this server was not asked",
+                    cure,
+                );
             }
             (Step::Done, None) if self.subject.broker.habits.tells_of_refused_publish => {
                 report.fail(name, expected, "acknowledged", cure);
@@ -295,7 +322,10 @@ impl<'a> Trial<'a> {
         }
         for wider in &self.login.wider {
             let step = self.subscribe_once(&wider.asked).await;
-            let what = format!("{} asked, {} granted by the rules", wider.asked, wider.granted);
+            let what = format!(
+                "{} asked, {} granted by the rules",
+                wider.asked, wider.granted
+            );
             self.must_not_subscribe(report, name, &what, step);
         }
         Ok(())
@@ -320,7 +350,8 @@ impl<'a> Trial<'a> {
             }
             None => report.not_checked(name, expected, "no allowed filter is known"),
             Some(filter) => {
-                let step = self.subscribe_once(&format!("$share/{group}/{filter}")).await;
+                let shared = format!("$share/{group}/{filter}");
+                let step = self.subscribe_once(&shared).await.unwrap_or(Step::Closed);
                 self.must_work(report, name, expected, step, "subscribe")
                     .await?;
             }
@@ -328,7 +359,11 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    fn must_not_subscribe(&self, report: &mut Report, name: &str, what: &str, step: Step) {
+    fn must_not_subscribe(&self, report: &mut Report, name: &str, what: &str, step: Option<Step>) {
+        let Some(step) = step else {
+            report.not_checked(name, "refused", LOGIN_REFUSED);
+            return;
+        };
         let seen = format!("{what}: {}", step.text());
         if step == Step::Done {
             let cure = self.subject.cure(Ill::Topics);
@@ -353,16 +388,20 @@ impl<'a> Trial<'a> {
         };
         // That nothing comes says something only where an allowed will does come.
         if let Some(allowed) = &self.login.round_trip
-            && self.will_arrives(allowed).await == Some(false)
+            && self.send_will(allowed).await != Will::Delivered
         {
             let why = "an allowed will did not arrive either, so nothing can be said";
             report.not_checked(name, expected, why);
             return Ok(());
         }
-        match self.will_arrives(topic).await {
-            None => report.ok(name, expected, "the login with it was refused"),
-            Some(false) => report.ok(name, expected, "not delivered"),
-            Some(true) => {
+        match self.send_will(topic).await {
+            Will::NobodyListens => {
+                let why = "the subscription that would show it was refused";
+                report.not_checked(name, expected, why);
+            }
+            Will::LoginRefused => report.ok(name, expected, "the login with it was refused"),
+            Will::Silence => report.ok(name, expected, "not delivered"),
+            Will::Delivered => {
                 let cure = self.subject.cure(Ill::Topics);
                 report.fail(name, expected, "delivered", cure);
             }
@@ -370,24 +409,35 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    /// Whether the will of a client that goes away without a word is delivered; `None`: the client
-    /// was not let in with it.
-    async fn will_arrives(&self, topic: &str) -> Option<bool> {
-        let mut listener = self.listener(Some(topic)).await?;
+    /// A client with a will goes away without a word.
+    async fn send_will(&self, topic: &str) -> Will {
+        let Some(mut listener) = self.listener(Some(topic)).await else {
+            return Will::NobodyListens;
+        };
         let payload = fresh("will");
         let login = Login {
             will: Some((topic, &payload)),
             ..self.right()
         };
-        let dying = self.connect(login).await.ok()?;
-        drop(dying);
-        Some(listener.hears(&payload, A_WHILE).await)
+        match self.connect(login).await {
+            Err(_) => return Will::LoginRefused,
+            Ok(dying) => drop(dying),
+        }
+        if listener.hears(&payload, A_WHILE).await {
+            Will::Delivered
+        } else {
+            Will::Silence
+        }
     }
 
     async fn outage(&self, report: &mut Report) -> anyhow::Result<()> {
         let publish = "publish while unavailable";
         let login = "login while unavailable";
-        let topic = self.login.round_trip.as_ref().or(self.login.publish.as_ref());
+        let topic = self
+            .login
+            .round_trip
+            .as_ref()
+            .or(self.login.publish.as_ref());
         let mut open = self.connect(self.right()).await.ok();
         let mut listener = self.listener(self.login.round_trip.as_deref()).await;
         self.seen().await?;
@@ -419,7 +469,10 @@ impl<'a> Trial<'a> {
             Ok(_) => {
                 let seen = self.seen().await?;
                 let (what, ill) = match seen.asked("connect") {
-                    Some(_) => ("accepted although this server did not say yes", Ill::FailsOpen),
+                    Some(_) => (
+                        "accepted although this server did not say yes",
+                        Ill::FailsOpen,
+                    ),
                     None => ("accepted without asking: from a cache", Ill::Cache),
                 };
                 report.fail(login, "refused", what, self.subject.cure(ill));
@@ -437,15 +490,22 @@ impl<'a> Trial<'a> {
     }
 
     /// Subscribes with a client of its own: some brokers close the connection on a refusal.
-    async fn subscribe_once(&self, filter: &str) -> Step {
-        match self.connect(self.right()).await {
-            Ok(mut client) => client.subscribe(filter).await,
-            Err(_) => Step::Closed,
+    /// `None`: it was not let in.
+    async fn subscribe_once(&self, filter: &str) -> Option<Step> {
+        let mut client = self.connect(self.right()).await.ok()?;
+        Some(client.subscribe(filter).await)
+    }
+
+    /// Why something that must work does not.
+    fn diagnosis(&self, seen: &SeenReply) -> (String, Ill) {
+        let (mut why, ill) = seen.diagnosis();
+        if self.login.nodes > 1 {
+            why.push_str(" (other nodes may have been asked)");
         }
+        (why, ill)
     }
 
     fn asks_about_topics(&self) -> bool {
-        use crate::hooks::expresses::Filters;
         self.subject.connection.dialect.name().expresses().filters != Filters::NotAsked
     }
 
@@ -483,6 +543,7 @@ impl<'a> Trial<'a> {
     }
 }
 
+const LOGIN_REFUSED: &str = "the login was refused this time";
 const NOT_ASKED: &str = "this server was not asked about the topic";
 
 /// What is left out when the login does not work.
@@ -510,7 +571,11 @@ impl SeenReply {
 
     /// Why something that must work does not, as far as the broker's questions tell.
     fn diagnosis(&self) -> (String, Ill) {
-        let denied = self.questions.iter().rev().find(|one| one.outcome != "allow");
+        let denied = self
+            .questions
+            .iter()
+            .rev()
+            .find(|one| one.outcome != "allow");
         if let Some(denied) = denied {
             let reason = denied.reason.as_deref().unwrap_or(&denied.outcome);
             let ill = if reason == DenyReason::WrongCompartment.text() {

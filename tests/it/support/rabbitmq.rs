@@ -17,20 +17,44 @@ pub struct RabbitMq {
     folder: TempDir,
 }
 
+/// How a broker differs from what users copy.
+#[derive(Default)]
+pub struct Differently {
+    /// Lines of `rabbitmq.conf` that count over all others.
+    pub settings: String,
+    /// One plugin more.
+    pub plugin: Option<&'static str>,
+}
+
 impl RabbitMq {
     /// Starts one that asks `hook_url`, and waits until it lets clients in.
     pub async fn start(hook_url: &str) -> Self {
+        Self::start_differently(hook_url, &Differently::default()).await
+    }
+
+    /// The same with other settings.
+    pub async fn start_differently(hook_url: &str, differently: &Differently) -> Self {
         let folder = TempDir::new().unwrap();
         let (mqtt_port, management_port) = (free_port(), free_port());
         // In a file, because everybody can see what is on a command line.
         let url_file = folder.path().join("hook.url");
         std::fs::write(&url_file, hook_url).unwrap();
+        let settings_file = folder.path().join("more.conf");
+        std::fs::write(&settings_file, &differently.settings).unwrap();
         let log = std::fs::File::create(folder.path().join("script.log")).unwrap();
         let child = Command::new(script())
             .arg("--folder")
             .arg(folder.path())
             .arg("--hook-url-file")
             .arg(url_file)
+            .arg("--settings")
+            .arg(settings_file)
+            .args(
+                differently
+                    .plugin
+                    .iter()
+                    .flat_map(|plugin| ["--plugin", plugin]),
+            )
             .arg("--stop-on-eof")
             .args(["--mqtt-port", &mqtt_port.to_string()])
             .args(["--management-port", &management_port.to_string()])

@@ -11,7 +11,9 @@ use crate::cli::doctor::brokers::{Ask, Broker, Habits, Ill, Reading, Reply, Requ
 pub static BROKER: Broker = Broker {
     ask,
     read,
-    unknown_hook: |session| Request::json("no-such-hook", &json!({ "clientId": session.client_id })),
+    unknown_hook: |session| {
+        Request::json("no-such-hook", &json!({ "clientId": session.client_id }))
+    },
     habits: Habits {
         tells_of_refused_publish: true,
         shares: true,

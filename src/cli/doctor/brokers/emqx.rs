@@ -8,7 +8,9 @@ use crate::cli::doctor::brokers::{Ask, Broker, Habits, Ill, Reading, Reply, Requ
 pub static BROKER: Broker = Broker {
     ask,
     read,
-    unknown_hook: |session| Request::json("no-such-hook", &json!({ "clientid": session.client_id })),
+    unknown_hook: |session| {
+        Request::json("no-such-hook", &json!({ "clientid": session.client_id }))
+    },
     habits: Habits {
         tells_of_refused_publish: false,
         shares: true,
@@ -68,10 +70,14 @@ fn cure(ill: Ill) -> &'static str {
              \"${clientid}\" } in authentication; username, clientid, topic, action, qos, retain in \
              authorization.sources"
         }
-        Ill::Compartment => "emqx.conf: the listener's mountpoint and `mountpoint` of this connection",
+        Ill::Compartment => {
+            "emqx.conf: the listener's mountpoint and `mountpoint` of this connection"
+        }
         Ill::NotMqtt => "emqx.conf: body { ... } of authentication and of authorization.sources",
         Ill::Method => "emqx.conf: method = post",
-        Ill::Anonymous => "emqx.conf: authentication must not be empty, and no enable_authn = false on a listener",
+        Ill::Anonymous => {
+            "emqx.conf: authentication must not be empty, and no enable_authn = false on a listener"
+        }
         Ill::OwnUsers => "emqx.conf: this authenticator alone in `authentication`",
         Ill::Topics => {
             "emqx.conf: authorization { no_match = deny, sources = [{ type = http, url = \

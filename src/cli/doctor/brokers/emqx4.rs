@@ -31,7 +31,14 @@ pub(super) fn ask(session: &Session<'_>, ask: &Ask<'_>) -> Vec<Request> {
     let request = match ask {
         Ask::Connect { named, password } => {
             let mut fields = vec![("clientid", session.client_id)];
-            fields.push(("username", if *named { session.username } else { "undefined" }));
+            fields.push((
+                "username",
+                if *named {
+                    session.username
+                } else {
+                    "undefined"
+                },
+            ));
             fields.extend(password.map(|password| ("password", password)));
             Request::form("auth", &fields)
         }

@@ -84,18 +84,24 @@ fn go_auth_cure(ill: Ill) -> &'static str {
         }
         Ill::Method => "mosquitto.conf: auth_opt_http_method POST",
         Ill::Anonymous => "mosquitto.conf: allow_anonymous false",
-        Ill::OwnUsers => "mosquitto.conf: no password_file, auth_opt_backends http and nothing else",
+        Ill::OwnUsers => {
+            "mosquitto.conf: no password_file, auth_opt_backends http and nothing else"
+        }
         Ill::Topics => {
             "mosquitto.conf: auth_opt_http_register user,acl; auth_opt_disable_superuser true; no acl_file"
         }
         Ill::Cache => "mosquitto.conf: auth_opt_cache false",
-        Ill::FailsOpen => "mosquitto.conf: allow_anonymous false, auth_opt_backends http and nothing else",
+        Ill::FailsOpen => {
+            "mosquitto.conf: allow_anonymous false, auth_opt_backends http and nothing else"
+        }
     }
 }
 
 fn auth_plug_cure(ill: Ill) -> &'static str {
     match ill {
-        Ill::Topics => "mosquitto.conf: auth_opt_http_aclcheck_uri is the path of HOOK_URL with /acl; no acl_file",
+        Ill::Topics => {
+            "mosquitto.conf: auth_opt_http_aclcheck_uri is the path of HOOK_URL with /acl; no acl_file"
+        }
         Ill::Cache => "mosquitto.conf: auth_opt_auth_cacheseconds 0, auth_opt_acl_cacheseconds 0",
         Ill::Anonymous => "mosquitto.conf: allow_anonymous false",
         Ill::OwnUsers | Ill::FailsOpen => {

@@ -35,7 +35,9 @@ fn cure(ill: Ill) -> &'static str {
         Ill::Method => "nanomq.conf: method = \"POST\" in auth_req and acl_req",
         Ill::Anonymous => "nanomq.conf: auth.allow_anonymous = false",
         Ill::OwnUsers => "nanomq.conf: no auth.password file beside http_auth",
-        Ill::Topics => "nanomq.conf: auth.no_match = deny, auth.http_auth.acl_req.url = \"HOOK_URL/acl\"",
+        Ill::Topics => {
+            "nanomq.conf: auth.no_match = deny, auth.http_auth.acl_req.url = \"HOOK_URL/acl\""
+        }
         Ill::Cache => "nanomq.conf: auth.http_auth.cache_ttl = 0",
         Ill::FailsOpen => "nanomq.conf: auth.no_match = deny, auth.deny_action = disconnect",
     }

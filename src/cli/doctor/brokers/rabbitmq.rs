@@ -116,7 +116,9 @@ fn cure(ill: Ill) -> &'static str {
             "rabbitmq.conf: auth_http.user_path = HOOK_URL/user, vhost_path = HOOK_URL/vhost, \
              resource_path = HOOK_URL/resource, topic_path = HOOK_URL/topic"
         }
-        Ill::Form => "rabbitmq.conf: auth_http.http_method = post, and a supported version, 3.10 or later",
+        Ill::Form => {
+            "rabbitmq.conf: auth_http.http_method = post, and a supported version, 3.10 or later"
+        }
         Ill::Compartment => {
             "rabbitmq.conf: mqtt.vhost has to be what `vhost` of this connection says in \
              ticketgate.toml; with isolation = \"vhost\" each organization's vhost exists and bears its id"
@@ -135,6 +137,8 @@ fn cure(ill: Ill) -> &'static str {
         Ill::Cache => {
             "rabbitmq.conf: auth_backends.1 = http, not cache: what the cache holds outlives a revoke"
         }
-        Ill::FailsOpen => "rabbitmq.conf: auth_backends.1 = http, and no other backend that says yes",
+        Ill::FailsOpen => {
+            "rabbitmq.conf: auth_backends.1 = http, and no other backend that says yes"
+        }
     }
 }

@@ -8,7 +8,9 @@ use crate::cli::doctor::brokers::{Ask, Broker, Habits, Ill, Reading, Reply, Requ
 pub static BROKER: Broker = Broker {
     ask,
     read,
-    unknown_hook: |session| Request::json("no-such-hook", &json!({ "clientId": session.client_id })),
+    unknown_hook: |session| {
+        Request::json("no-such-hook", &json!({ "clientId": session.client_id }))
+    },
     habits: Habits {
         tells_of_refused_publish: true,
         shares: true,
@@ -35,7 +37,11 @@ fn ask(session: &Session<'_>, ask: &Ask<'_>) -> Vec<Request> {
 fn read(reply: &Reply) -> Reading {
     let result = reply.member("result");
     match Reading::of_word(result.as_ref(), ["success", "failure", "skipped"]) {
-        Reading::Yes if !reply.member("authRules").is_some_and(|rules| is_closed(&rules)) => {
+        Reading::Yes
+            if !reply
+                .member("authRules")
+                .is_some_and(|rules| is_closed(&rules)) =>
+        {
             Reading::Unclear
         }
         reading => reading,

@@ -102,13 +102,17 @@ fn cure(ill: Ill) -> &'static str {
             "vernemq.conf: vmq_webhooks.NAME.endpoint = HOOK_URL, with a secret that stands in this \
              connection's secret_file"
         }
-        Ill::Form | Ill::NotMqtt | Ill::Method => "use VerneMQ 1.13 or later with its own vmq_webhooks",
+        Ill::Form | Ill::NotMqtt | Ill::Method => {
+            "use VerneMQ 1.13 or later with its own vmq_webhooks"
+        }
         Ill::Compartment => {
             "vernemq.conf: listener.NAME.mountpoint has to be what `mountpoint` of this connection \
              says in ticketgate.toml"
         }
         Ill::Anonymous => "vernemq.conf: allow_anonymous = off",
-        Ill::OwnUsers => "vernemq.conf: plugins.vmq_passwd = off, and no other plugin that authenticates",
+        Ill::OwnUsers => {
+            "vernemq.conf: plugins.vmq_passwd = off, and no other plugin that authenticates"
+        }
         Ill::Topics => {
             "vernemq.conf: plugins.vmq_acl = off\n\
              vernemq.conf: vmq_webhooks.NAME.hook = auth_on_publish and auth_on_subscribe (and both \
