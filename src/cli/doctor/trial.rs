@@ -498,7 +498,12 @@ impl<'a> Trial<'a> {
 
     /// Why something that must work does not.
     fn diagnosis(&self, seen: &SeenReply) -> (String, Ill) {
-        let (mut why, ill) = seen.diagnosis();
+        let (mut why, mut ill) = seen.diagnosis();
+        // RabbitMQ refuses a vhost that it does not have without asking anybody.
+        if ill == Ill::DoesNotAsk && self.subject.connection.isolation == Isolation::Vhost {
+            why.push_str("; the organization's vhost may be missing");
+            ill = Ill::Compartment;
+        }
         if self.login.nodes > 1 {
             why.push_str(" (other nodes may have been asked)");
         }
