@@ -66,6 +66,39 @@ impl Scene {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "scripts/test-brokers builds RMQTT and runs this"]
+async fn doctor_finds_nothing_wrong_and_says_what_it_cannot_find_out() {
+    let scene = Scene::set_up().await;
+    let broker = format!("mqtt://127.0.0.1:{}", scene.broker.mqtt_port());
+    let config = scene.site.path("ticketgate.toml");
+    let whom = ["--config", &config, "doctor", "--connection", "main"];
+    let arguments = [&["--json"], &whom[..], &["--broker", &broker]].concat();
+    let output = tokio::task::block_in_place(|| scene.site.output(&arguments));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let checks = report["checks"].as_array().unwrap();
+    let verdict = |name: &str| {
+        let mut named = checks.iter().filter(|one| one["check"] == name);
+        named.next_back().unwrap()["verdict"].clone()
+    };
+    for (name, expected) in [
+        ("right login", "ok"),
+        ("no username and password", "ok"),
+        ("allowed publish", "ok"),
+        ("forbidden publish", "ok"),
+        ("wildcard escalation", "ok"),
+        ("$share around a forbidden filter", "ok"),
+        ("$share around an allowed filter", "ok"),
+        ("will outside the rules", "not_checked"),
+        ("login while unavailable", "ok"),
+        ("login after a revoke", "ok"),
+    ] {
+        assert_eq!(verdict(name), expected, "{name}: {text}");
+    }
+}
+
 #[tokio::test]
 #[ignore = "scripts/test-brokers builds RMQTT and runs this"]
 async fn only_good_logins_get_in() {

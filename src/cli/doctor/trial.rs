@@ -258,7 +258,9 @@ impl<'a> Trial<'a> {
             return Ok(());
         }
         let (why, ill) = match seen.asked(question) {
-            None if !seen.has("not_mqtt") => (NOT_ASKED.to_owned(), Ill::Topics),
+            None if !seen.has("not_mqtt") && self.asks_about_topics() => {
+                (NOT_ASKED.to_owned(), Ill::Topics)
+            }
             _ => self.diagnosis(&seen),
         };
         let what = format!("{}; {why}", step.text());
@@ -377,7 +379,7 @@ impl<'a> Trial<'a> {
         let (name, expected) = ("will outside the rules", "not delivered");
         let expresses = self.subject.connection.dialect.name().expresses();
         if expresses.will == WillAsked::Never {
-            let why = "this broker never asks about wills; forbid them in its own settings";
+            let why = "this broker never asks about wills: a client may leave one for any topic";
             report.not_checked(name, expected, why);
             return Ok(());
         }
@@ -460,6 +462,10 @@ impl<'a> Trial<'a> {
                     report.ok(publish, "not delivered", step.text());
                 }
             }
+            _ if !self.asks_about_topics() => {
+                let why = "this broker has the rules of an open session already";
+                report.not_checked(publish, "not delivered", why);
+            }
             _ => report.not_checked(publish, "not delivered", "no topic to try it with"),
         }
         drop((open, listener));
@@ -510,8 +516,10 @@ impl<'a> Trial<'a> {
         (why, ill)
     }
 
+    /// Where the rules go along with the login, the broker need not ask.
     fn asks_about_topics(&self) -> bool {
-        self.subject.connection.dialect.name().expresses().filters != Filters::NotAsked
+        let dialect = &self.subject.connection.dialect;
+        !dialect.takes_rules() && dialect.name().expresses().filters != Filters::NotAsked
     }
 
     fn right(&self) -> Login<'_> {
