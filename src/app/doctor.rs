@@ -138,6 +138,7 @@ impl App {
         let holding = self.hold(&username, &identity, &credential, &organization.marks);
         let indexing = self.index(minted.id, &username, expires_at);
         try_join!(indexing, holding)?;
+        self.metrics.minted();
         tracing::info!(%username, broker = broker.name, "minted for ticketgate doctor");
 
         let holder = Holder {

@@ -1,6 +1,7 @@
 //! Topics for trying a policy out: made from its own rules, each judged by the engine.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use jiff::Timestamp;
 
@@ -306,6 +307,9 @@ fn escalations(filter: &str) -> Vec<String> {
     for kept in (0..levels.len()).rev() {
         found.push([&levels[..kept], &["#"]].concat().join("/"));
     }
+    // The nearest may be the shortest cut too.
+    let mut known = HashSet::new();
+    found.retain(|wider| known.insert(wider.clone()));
     found.retain(|wider| wider != filter && covers(wider, filter) && !covers(filter, wider));
     found
 }

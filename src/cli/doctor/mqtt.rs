@@ -85,7 +85,8 @@ impl Target {
                         alpn: None,
                         client_auth: None,
                     },
-                    None => TlsConfiguration::default(),
+                    None => TlsConfiguration::try_default_rustls()
+                        .context("the system's certificate authorities; --ca names others")?,
                 };
                 (Some(tls), 8883)
             }

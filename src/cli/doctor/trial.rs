@@ -454,7 +454,10 @@ impl<'a> Trial<'a> {
                     None => false,
                 };
                 let told = self.subject.broker.habits.tells_of_refused_publish;
-                if heard || (step == Step::Done && told) {
+                let through = heard || (step == Step::Done && told);
+                if through && self.was_asked_elsewhere("publish").await? {
+                    report.not_checked(publish, "not delivered", ANOTHER_NODE);
+                } else if through {
                     let seen = if heard { "delivered" } else { step.text() };
                     let cure = self.subject.cure(Ill::FailsOpen);
                     report.fail(publish, "not delivered", seen, cure);
@@ -470,21 +473,34 @@ impl<'a> Trial<'a> {
         }
         drop((open, listener));
         self.seen().await?;
-        match self.connect(self.right()).await {
-            Err(Refused(how)) => report.ok(login, "refused", &how),
-            Ok(_) => {
-                let seen = self.seen().await?;
-                let (what, ill) = match seen.asked("connect") {
-                    Some(_) => (
-                        "accepted although this server did not say yes",
-                        Ill::FailsOpen,
-                    ),
-                    None => ("accepted without asking: from a cache", Ill::Cache),
-                };
-                report.fail(login, "refused", what, self.subject.cure(ill));
-            }
-        }
+        self.login_in_outage(report, login).await?;
         self.pause(0).await
+    }
+
+    async fn login_in_outage(&self, report: &mut Report, name: &str) -> anyhow::Result<()> {
+        if let Err(Refused(how)) = self.connect(self.right()).await {
+            report.ok(name, "refused", &how);
+            return Ok(());
+        }
+        let asked_here = self.seen().await?.asked("connect").is_some();
+        let (what, ill) = match asked_here {
+            true => (
+                "accepted, though this server did not say yes",
+                Ill::FailsOpen,
+            ),
+            false if self.login.nodes > 1 => {
+                report.not_checked(name, "refused", ANOTHER_NODE);
+                return Ok(());
+            }
+            false => ("accepted without asking: from a cache", Ill::Cache),
+        };
+        report.fail(name, "refused", what, self.subject.cure(ill));
+        Ok(())
+    }
+
+    /// Whether another node may have been asked in place of this one.
+    async fn was_asked_elsewhere(&self, question: &str) -> anyhow::Result<bool> {
+        Ok(self.login.nodes > 1 && self.seen().await?.asked(question).is_none())
     }
 
     /// A second client that listens to this topic, where the rules let there be one.
@@ -557,6 +573,7 @@ impl<'a> Trial<'a> {
 }
 
 const LOGIN_REFUSED: &str = "the login was refused this time";
+const ANOTHER_NODE: &str = "another node answered; let the broker ask this one alone and try again";
 const NOT_ASKED: &str = "this server was not asked about the topic";
 
 /// What is left out when the login does not work.

@@ -220,3 +220,114 @@ impl Reading {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ILLS: [Ill; 13] = [
+        Ill::DoesNotAsk,
+        Ill::Connection,
+        Ill::Secret,
+        Ill::Path,
+        Ill::Form,
+        Ill::Compartment,
+        Ill::NotMqtt,
+        Ill::Method,
+        Ill::Anonymous,
+        Ill::OwnUsers,
+        Ill::Topics,
+        Ill::Cache,
+        Ill::FailsOpen,
+    ];
+
+    #[test]
+    fn every_ill_has_a_cure_for_every_broker() {
+        for dialect in DialectName::ALL {
+            for ill in ILLS {
+                let cure = (of(dialect).cure)(ill);
+                assert!(cure.len() > 15 && !cure.contains("  "), "{dialect}: {cure}");
+            }
+        }
+    }
+
+    /// broker-hooks 0.1: what a reply means.
+    #[test]
+    fn replies_mean_what_the_broker_makes_of_them() {
+        use DialectName::{
+            AzureEventGrid, BifroMq, Emqx, Emqx4, MosquittoAuthPlug, MosquittoGoAuth, NanoMq,
+            RabbitMq, Rmqtt, Tbmq, VerneMq,
+        };
+        use Reading::{No, NotMine, Unclear, Yes};
+        let (json, text) = ("application/json", "text/plain");
+        for (dialect, status, kind, body, expected) in [
+            (VerneMq, 200, json, r#"{"result":"ok"}"#, Yes),
+            (VerneMq, 200, json, r#"{"result":{"error":"x"}}"#, No),
+            (VerneMq, 200, json, r#"{"result":"next"}"#, NotMine),
+            (VerneMq, 204, json, "", Unclear),
+            (
+                VerneMq,
+                200,
+                json,
+                r#"{"result":"ok","topics":[]}"#,
+                Unclear,
+            ),
+            (
+                VerneMq,
+                200,
+                json,
+                r#"{"result":"ok","topics":[{"topic":"a","qos":128}]}"#,
+                No,
+            ),
+            (Emqx, 200, json, r#"{"result":"allow"}"#, Yes),
+            (Emqx, 200, json, r#"{"result":"deny"}"#, No),
+            (Emqx, 200, json, r#"{"result":"ignore"}"#, NotMine),
+            (Emqx, 403, json, r#"{"result":"deny"}"#, Unclear),
+            (Emqx, 200, text, r#"{"result":"deny"}"#, Unclear),
+            (Emqx4, 200, text, "anything", Yes),
+            (Emqx4, 200, text, "ignore", NotMine),
+            (Emqx4, 503, text, "", No),
+            (NanoMq, 200, text, "deny", Yes),
+            (NanoMq, 204, text, "", No),
+            (RabbitMq, 200, text, "allow", Yes),
+            (RabbitMq, 200, text, "deny", No),
+            (RabbitMq, 200, text, "deny\n", Unclear),
+            (RabbitMq, 200, text, "allowed", Unclear),
+            (RabbitMq, 403, text, "deny", Unclear),
+            (MosquittoGoAuth, 200, text, "ok", Yes),
+            (MosquittoGoAuth, 200, json, r#"{"ok":true,"error":""}"#, Yes),
+            (MosquittoGoAuth, 403, text, "", No),
+            (MosquittoGoAuth, 500, text, "", Unclear),
+            (MosquittoAuthPlug, 200, text, "", Yes),
+            (MosquittoAuthPlug, 403, text, "", No),
+            (Rmqtt, 200, json, r#"{"result":"deny"}"#, No),
+            (Rmqtt, 200, text, "sorry", Yes),
+            (Rmqtt, 200, text, "", Yes),
+            (Rmqtt, 500, json, "", Unclear),
+            (
+                BifroMq,
+                200,
+                json,
+                r#"{"ok":{"tenantId":"t","userId":"u"}}"#,
+                Yes,
+            ),
+            (BifroMq, 200, json, r#"{"reject":{"code":"Error"}}"#, No),
+            (BifroMq, 200, text, "true", Yes),
+            (BifroMq, 500, text, "true", Unclear),
+            (Tbmq, 200, json, r#"{"result":"success"}"#, Unclear),
+            (Tbmq, 200, json, r#"{"result":"failure"}"#, No),
+            (Tbmq, 200, json, r#"{"result":"skipped"}"#, NotMine),
+            (AzureEventGrid, 200, json, r#"{"decision":"allow"}"#, Yes),
+            (AzureEventGrid, 200, json, r#"{"decision":"deny"}"#, No),
+            (AzureEventGrid, 503, json, "", No),
+        ] {
+            let reply = Reply {
+                status,
+                content_type: kind.to_owned(),
+                body: body.as_bytes().to_owned(),
+            };
+            let reading = (of(dialect).read)(&reply);
+            assert_eq!(reading, expected, "{dialect} {status} {kind} {body}");
+        }
+    }
+}
