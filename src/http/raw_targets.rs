@@ -1,20 +1,29 @@
-//! Raw bytes in the request line of a GET.
+//! Raw bytes in the request line of a GET, and connections that say nothing.
 //!
-//! EMQX 5.3.2 escapes most of a query but leaves letters beyond ASCII as they are (seen on the wire). The HTTP framework answers such a line with 400, which EMQX's authorizer
-//! takes for "ignore", and EMQX 5 may allow what everybody ignores. So the bytes are escaped on their
-//! way in, where it is certain that they belong to a request line: on connections that have carried
-//! nothing but GETs without a body. From the first other request on, nothing is looked at.
+//! EMQX 5.3.2 escapes most of a query but leaves letters beyond ASCII as they are (seen on the wire).
+//! The HTTP framework answers such a line with 400, which EMQX's authorizer takes for "ignore", and
+//! EMQX 5 may allow what everybody ignores. So the bytes are escaped on their way in, where it is
+//! certain that they belong to a request line: on connections that have carried nothing but GETs
+//! without a body. From the first other request on, nothing is looked at. A line end belongs to the
+//! line unless the version of HTTP stands before it: spaces are always escaped by brokers.
+//!
+//! A connection that never asks is closed without a word. The framework would send 408, and a
+//! question that crosses it would have that for its answer.
 
 use std::io::Error;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
 
 /// How much is read at a time while request lines are looked at.
 const CHUNK: usize = 4_096;
 /// The names of the headers that announce a body are shorter.
 const LONGEST_NAME: usize = 32;
+/// What stands at the end of a request line.
+const VERSIONS: [&[u8]; 2] = [b" HTTP/1.1", b" HTTP/1.0"];
 
 /// A connection whose request lines are escaped.
 pub struct RawTargets<C> {
@@ -23,14 +32,18 @@ pub struct RawTargets<C> {
     /// What is escaped and not yet read.
     escaped: Vec<u8>,
     taken: usize,
+    /// Until the first byte: when the connection has said nothing for long enough.
+    silence: Option<Pin<Box<Sleep>>>,
 }
 
 /// Where in a row of requests without bodies the next byte stands.
 #[derive(Debug, Default)]
 struct Heads {
     place: Place,
-    /// The method, or the name of a header, as far as it is read.
+    /// The method, or the name of a header, as far as it is read; of a target, its end.
     word: Vec<u8>,
+    /// A target has a carriage return here, if it does not belong to the end of the line.
+    has_return: bool,
     announces_body: bool,
 }
 
@@ -51,13 +64,47 @@ impl Heads {
     /// Appends what the bytes become.
     fn escape(&mut self, bytes: &[u8], escaped: &mut Vec<u8>) {
         for byte in bytes {
-            if self.place == Place::Target && !may_stand_in_target(*byte) {
-                push_escaped(*byte, escaped);
+            if self.place == Place::Target {
+                self.pass_in_target(*byte, escaped);
                 continue;
             }
             escaped.push(*byte);
             self.pass(*byte);
         }
+    }
+
+    fn pass_in_target(&mut self, byte: u8, escaped: &mut Vec<u8>) {
+        let had_return = std::mem::take(&mut self.has_return);
+        if byte == b'\n' && VERSIONS.contains(&self.word.as_slice()) {
+            if had_return {
+                escaped.push(b'\r');
+            }
+            escaped.push(b'\n');
+            self.enter(Place::HeaderName);
+            return;
+        }
+        if had_return {
+            self.keep_end(b'\r');
+            push_escaped(b'\r', escaped);
+        }
+        if byte == b'\r' {
+            self.has_return = true;
+            return;
+        }
+        self.keep_end(byte);
+        if may_stand_in_target(byte) {
+            escaped.push(byte);
+        } else {
+            push_escaped(byte, escaped);
+        }
+    }
+
+    /// Keeps as much of a line's end as a version is long.
+    fn keep_end(&mut self, byte: u8) {
+        if self.word.len() == VERSIONS[0].len() {
+            self.word.remove(0);
+        }
+        self.word.push(byte);
     }
 
     fn pass(&mut self, byte: u8) {
@@ -68,7 +115,6 @@ impl Heads {
             (Place::Method, b' ') if self.word == b"GET" => self.enter(Place::Target),
             (Place::Method, b'G' | b'E' | b'T') if self.word.len() < 3 => self.word.push(byte),
             (Place::Method, _) => self.place = Place::Unknown,
-            (Place::Target, b'\n') => self.enter(Place::HeaderName),
             (Place::HeaderName, b'\r') if self.word.is_empty() => {}
             (Place::HeaderName, b'\n') if self.word.is_empty() => self.end_head(),
             (Place::HeaderName, b'\n') => self.enter(Place::HeaderName),
@@ -109,10 +155,10 @@ impl Heads {
     }
 }
 
-/// Whether the framework reads it, or it ends the line. Control characters, which a client's topic
-/// may have, are left as they are by EMQX as well.
+/// Whether the framework reads it. Control characters, which a client's topic may have, are left as
+/// they are by EMQX as well.
 fn may_stand_in_target(byte: u8) -> bool {
-    matches!(byte, b'\r' | b'\n' | b' '..=b'~') && !matches!(byte, b'"' | b'<' | b'>')
+    matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'<' | b'>')
 }
 
 fn push_escaped(byte: u8, escaped: &mut Vec<u8>) {
@@ -122,14 +168,35 @@ fn push_escaped(byte: u8, escaped: &mut Vec<u8>) {
 }
 
 impl<C> RawTargets<C> {
-    /// Looks at a fresh connection.
-    pub fn new(connection: C) -> Self {
+    /// Looks at a fresh connection, which ends if it says nothing for so long. Must be called on a
+    /// Tokio runtime.
+    pub fn new(connection: C, longest_silence: Duration) -> Self {
         Self {
             connection,
             heads: Heads::default(),
             escaped: Vec::new(),
             taken: 0,
+            silence: Some(Box::pin(sleep(longest_silence))),
         }
+    }
+}
+
+impl<C: AsyncRead + Unpin> RawTargets<C> {
+    /// Reads the connection; its end, if it has never said anything.
+    fn poll_connection(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<Result<(), Error>> {
+        let polled = Pin::new(&mut self.connection).poll_read(context, buffer);
+        if polled.is_ready() {
+            self.silence = None;
+        } else if let Some(silence) = &mut self.silence
+            && silence.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(Ok(()));
+        }
+        polled
     }
 }
 
@@ -140,13 +207,17 @@ impl<C: AsyncRead + Unpin> AsyncRead for RawTargets<C> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<Result<(), Error>> {
         let this = self.get_mut();
-        if this.taken == this.escaped.len() {
+        // Nothing may come of a chunk: a carriage return waits for what is behind it.
+        while this.taken == this.escaped.len() {
             if this.heads.place == Place::Unknown {
-                return Pin::new(&mut this.connection).poll_read(context, buffer);
+                return this.poll_connection(context, buffer);
             }
             let mut chunk = [0; CHUNK];
             let mut chunk = ReadBuf::new(&mut chunk);
-            ready!(Pin::new(&mut this.connection).poll_read(context, &mut chunk))?;
+            ready!(this.poll_connection(context, &mut chunk))?;
+            if chunk.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
             this.escaped.clear();
             this.taken = 0;
             this.heads.escape(chunk.filled(), &mut this.escaped);
@@ -218,8 +289,33 @@ mod tests {
             escaped("GET /?a\u{1}\t\u{7f}\"<>"),
             "GET /?a%01%09%7F%22%3C%3E"
         );
+        assert_eq!(
+            escaped("GET /?a\r\nb\nc\r\rHTTP/1.1\r\n HTTP/1.1\r\nhost: x\r\n\r\n"),
+            "GET /?a%0D%0Ab%0Ac%0D%0DHTTP/1.1%0D%0A HTTP/1.1\r\nhost: x\r\n\r\n"
+        );
         let bare = "\r\nGET /ü HTTP/1.1\n\nGET /ü HTTP/1.1\n\n";
         assert_eq!(escaped(bare), bare.replace('ü', "%C3%BC"));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_says_nothing_ends_and_one_that_has_asked_does_not() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+        let limit = Duration::from_millis(50);
+        let (_broker, ours) = duplex(64);
+        let mut silent = RawTargets::new(ours, limit);
+        assert_eq!(silent.read(&mut [0; 8]).await.unwrap(), 0);
+
+        let (mut broker, ours) = duplex(64);
+        let mut asking = RawTargets::new(ours, limit);
+        broker.write_all(b"G").await.unwrap();
+        assert_eq!(asking.read(&mut [0; 8]).await.unwrap(), 1);
+        let mut part = [0; 8];
+        let longer = tokio::time::timeout(limit * 4, asking.read(&mut part));
+        assert!(
+            longer.await.is_err(),
+            "it may think for as long as it likes"
+        );
     }
 
     #[test]

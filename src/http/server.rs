@@ -27,6 +27,9 @@ use crate::http::{Edge, Settings};
 /// Longer than any broker keeps an idle connection, so that the broker is the one to close it: a
 /// request that crosses our close would be lost.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(130);
+/// When a connection that has never asked anything is closed, without a word. The framework would send
+/// 408 at [`KEEP_ALIVE`], as it does when the first request has begun and does not end.
+const LONGEST_SILENCE: Duration = Duration::from_secs(125);
 /// How long a client may take to close a connection that is over.
 const CLIENT_DISCONNECT: Duration = Duration::from_secs(1);
 /// Connections that wait to be accepted; a broker reconnects all of its pool at once.
@@ -191,6 +194,8 @@ fn serve_public(
                 async move { stopping.notified().await }
             })
             .keep_alive(KEEP_ALIVE)
+            // Brokers open connections long before they ask.
+            .client_request_timeout(KEEP_ALIVE)
             .client_disconnect_timeout(CLIENT_DISCONNECT)
             // VerneMQ hangs up when its client does: nobody waits for the answer then.
             .h1_allow_half_closed(false)
@@ -206,7 +211,8 @@ async fn accept(
 ) -> Result<(RawTargets<TcpStream>, HttpProtocol, Option<SocketAddr>), DispatchError> {
     stream.set_nodelay(true).map_err(DispatchError::Io)?;
     let peer = stream.peer_addr().ok();
-    Ok((RawTargets::new(stream), HttpProtocol::Http1, peer))
+    let stream = RawTargets::new(stream, LONGEST_SILENCE);
+    Ok((stream, HttpProtocol::Http1, peer))
 }
 
 /// The local socket. One that is left from a crash is replaced; one that somebody answers on, and

@@ -63,15 +63,19 @@ async fn a_hundred_pipelined_gets_with_raw_letters_are_answered_in_their_order()
         (acl(&format!("users%2F{own}%2Fü%2Bé")), "deny"),
         (acl(&format!("users%2F{own}%2Fü%20é/日本")), "allow"),
         (acl("users%2Fbob%2Fü"), "deny"),
+        (acl("users%2Fbob%2Fa\r\nb\nc"), "deny"),
     ];
     let bytes: Vec<u8> = (0..PIPELINE)
-        .flat_map(|number| questions[number % 3].0.to_bytes())
+        .flat_map(|number| questions[number % questions.len()].0.to_bytes())
         .collect();
     let mut connection = Connection::open(&world);
     connection.send_aside(bytes);
     for number in 0..PIPELINE {
         let reply = connection.reply().unwrap();
-        let expected = format!(r#"{{"result":"{}"}}"#, questions[number % 3].1);
+        let expected = format!(
+            r#"{{"result":"{}"}}"#,
+            questions[number % questions.len()].1
+        );
         assert_eq!(
             (reply.status(), reply.text()),
             (200, &*expected),
@@ -135,6 +139,20 @@ async fn connections_without_a_question_are_no_trouble() {
         );
     }
     drop(silent);
+}
+
+#[tokio::test]
+async fn a_connection_may_be_opened_long_before_the_first_question() {
+    let (world, login) = world().await;
+    let mut early: Vec<_> = all(&login)
+        .into_iter()
+        .map(|asked| (Connection::open(&world), asked))
+        .collect();
+    // Longer than the framework waits unless it is told otherwise.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    for (connection, asked) in &mut early {
+        asked.assert_yes(&connection.ask(&asked.request()), "after a long silence");
+    }
 }
 
 #[test]
