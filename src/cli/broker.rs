@@ -173,6 +173,12 @@ fn warn(filled: &[Filled], hook: &Hook<'_>) {
             hook.connection
         );
     }
+    if hook.dialect == "rabbitmq" && hook.server.is_https() {
+        eprintln!(
+            "ticketgate: RabbitMQ 3.10 and 3.11 do not start with the two lines \
+             `auth_http.ssl_options.*`; there, take them out and set the same in advanced.config"
+        );
+    }
     if !hook.server.is_https() && !hook.server.is_local() {
         eprintln!(
             "ticketgate: the URL is plain http to another machine: passwords and the secret travel \
@@ -213,9 +219,14 @@ fn write(filled: &[Filled], folder: &Path, output: Output) -> anyhow::Result<()>
             .mode(0o700)
             .create(parent)
             .with_context(|| parent.display().to_string())?;
-        let mut out = private_file()
-            .open(&path)
-            .with_context(|| path.display().to_string())?;
+        let out = private_file().open(&path);
+        let mut out = out.with_context(|| match path.exists() {
+            true => format!(
+                "{} is there already, perhaps with another secret: remove it first",
+                path.display()
+            ),
+            false => path.display().to_string(),
+        })?;
         out.write_all(file.text.expose().as_bytes())
             .with_context(|| path.display().to_string())?;
         made.push(path.display().to_string());
