@@ -151,6 +151,38 @@ labels! {
     }
 }
 
+labels! {
+    /// How the key set of an identity provider stands.
+    KeySetLabel {
+        /// Good.
+        Fresh => "fresh",
+        /// Older than its sender says it is good for, and no newer one can be fetched.
+        Stale => "stale",
+        /// There is none that may be used.
+        Missing => "missing",
+    }
+}
+
+labels! {
+    /// How fetching a key set ended.
+    FetchLabel {
+        /// With a set.
+        Good => "good",
+        /// Without.
+        Failed => "failed",
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KeySetLabels {
+    state: KeySetLabel,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FetchLabels {
+    outcome: FetchLabel,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct HookLabels {
     dialect: DialectLabel,
@@ -195,6 +227,8 @@ pub struct Metrics {
     minted: Counter,
     revoked: Counter,
     held_back: Counter,
+    key_sets: Family<KeySetLabels, Gauge>,
+    key_set_fetches: Family<FetchLabels, Counter>,
     hooks_in_flight: Gauge,
 }
 
@@ -270,6 +304,18 @@ impl Metrics {
             "Questions about a login of `ticketgate doctor` answered as unavailable on its request",
             held_back.clone(),
         );
+        let key_sets = Family::default();
+        registry.register(
+            "key_sets",
+            "Key sets of identity providers that this process has needed",
+            key_sets.clone(),
+        );
+        let key_set_fetches = Family::default();
+        registry.register(
+            "key_set_fetches",
+            "Fetches of identity providers' key sets",
+            key_set_fetches.clone(),
+        );
         let hooks_in_flight = Gauge::default();
         registry.register(
             "hooks_in_flight",
@@ -291,6 +337,8 @@ impl Metrics {
             minted,
             revoked,
             held_back,
+            key_sets,
+            key_set_fetches,
             hooks_in_flight,
         }
     }
@@ -372,6 +420,24 @@ impl Metrics {
     /// `count` credentials were revoked.
     pub fn revoked(&self, count: usize) {
         self.revoked.inc_by(count as u64);
+    }
+
+    /// How the key sets stand.
+    pub fn key_sets(&self, states: impl Iterator<Item = KeySetLabel>) {
+        let mut counts = [0; 3];
+        states.for_each(|state| counts[state as usize] += 1);
+        let all = [KeySetLabel::Fresh, KeySetLabel::Stale, KeySetLabel::Missing];
+        for (state, count) in all.into_iter().zip(counts) {
+            let labels = KeySetLabels { state };
+            self.key_sets.get_or_create(&labels).set(count);
+        }
+    }
+
+    /// A key set was asked for.
+    pub fn key_set_fetch(&self, outcome: FetchLabel) {
+        self.key_set_fetches
+            .get_or_create(&FetchLabels { outcome })
+            .inc();
     }
 
     /// Takes a place among the questions being answered; it is given back when dropped. `None`:

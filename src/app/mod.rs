@@ -28,6 +28,7 @@ use tokio::sync::Semaphore;
 use crate::clock::{Clock, Stopwatch};
 use crate::credential::holder::Holder;
 use crate::credential::human_password::HumanPassword;
+use crate::identity::key_sets::{self, KeySets};
 use crate::keyring::Keyring;
 use crate::metrics::Metrics;
 use crate::names::organization_id::{OrganizationId, OrganizationName};
@@ -50,6 +51,8 @@ pub struct App {
     /// Limits how many records are renewed at a time.
     renewing: Arc<Semaphore>,
     decoy: OnceLock<Arc<HumanPassword>>,
+    /// The public keys of identity providers.
+    key_sets: Arc<KeySets>,
 }
 
 /// The most logins that wait for a slow hash.
@@ -67,6 +70,8 @@ impl App {
         hashing: usize,
     ) -> Self {
         let hashing = Arc::new(Semaphore::new(hashing.max(1)));
+        let settings = key_sets::Settings::default();
+        let key_sets = KeySets::new(settings, Arc::clone(&clock), Arc::clone(&metrics));
         Self {
             store,
             keys,
@@ -76,7 +81,15 @@ impl App {
             waiting_to_hash: Semaphore::new(HASH_QUEUE),
             renewing: Arc::new(Semaphore::new(RENEWALS)),
             decoy: OnceLock::new(),
+            key_sets: Arc::new(key_sets),
         }
+    }
+
+    /// The same with other settings of how providers' keys are fetched.
+    pub fn with_key_sets(mut self, settings: key_sets::Settings) -> Self {
+        let (clock, metrics) = (Arc::clone(&self.clock), Arc::clone(&self.metrics));
+        self.key_sets = Arc::new(KeySets::new(settings, clock, metrics));
+        self
     }
 
     /// Brings a record up to date in the background. Where enough of that is going on already it is
@@ -126,6 +139,7 @@ impl App {
                 self.metrics.log(number, seconds, position);
             }
         }
+        self.key_sets.count();
         self.metrics.render()
     }
 

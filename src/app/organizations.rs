@@ -88,6 +88,7 @@ impl App {
             token_life: TokenLife::default(),
             allowed_origins: new.allowed_origins,
             providers: Vec::new(),
+            retired_prefixes: Vec::new(),
             created_at: self.now(),
             marks: Marks::default(),
         };

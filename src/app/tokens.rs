@@ -11,7 +11,8 @@ use crate::credential::holder::{
     Credential, CredentialKind, Holder, HolderIdentity, TooManyCredentials,
 };
 use crate::credential::minted_password;
-use crate::identity::jwt::{self, TokenError};
+use crate::identity::jwt::{TokenError, UnverifiedToken};
+use crate::identity::key_sets::NoKey;
 use crate::names::marks::Marks;
 use crate::names::organization_id::OrganizationName;
 use crate::names::origin::Origin;
@@ -85,6 +86,9 @@ pub enum ExchangeError {
     /// The provider's secret cannot be read.
     #[error("the provider's secret cannot be opened; is its pepper still in the key list?")]
     SecretLost,
+    /// The provider's public keys cannot be fetched.
+    #[error(transparent)]
+    NoKeys(NoKey),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -121,13 +125,12 @@ impl App {
         {
             return Err(ExchangeError::OriginNotAllowed);
         }
-        let provider = provider_of(request, &organization)?;
-        let secret = provider
-            .shared_secret(&self.keys)
-            .map_err(|_| ExchangeError::SecretLost)?;
+        let token = UnverifiedToken::read(request.token)?;
+        let provider = provider_of(request, &token, &organization)?;
+        let key = self.verification_key(provider, &token).await?;
         self.reseal_later(provider, &organization);
         let now = self.now();
-        let identity = jwt::verify(request.token, provider, &secret, now)?;
+        let identity = token.verify(provider, &key, &organization.allowed_origins, now)?;
         let end = organization
             .token_life
             .end(now, request.ttl_seconds, identity.expires_at);
@@ -244,14 +247,15 @@ impl App {
 /// verified yet; whoever lies about it fails at the signature.
 fn provider_of<'a>(
     request: &ExchangeRequest<'_>,
+    token: &UnverifiedToken<'_>,
     organization: &'a Organization,
 ) -> Result<&'a Provider, ExchangeError> {
-    let issuer = jwt::unverified_issuer(request.token)?;
+    let issuer = token.issuer().ok_or(TokenError::Issuer)?;
     let named = |provider: &&Provider| {
         let said = |name: &str| name == provider.kind.as_str() || name == provider.name;
         request.provider.is_none_or(said)
             && request.integration_id.is_none_or(|id| id == provider.id)
     };
-    let provider = organization.provider_by_issuer(&issuer).filter(named);
+    let provider = organization.provider_by_issuer(issuer).filter(named);
     provider.ok_or(ExchangeError::ProviderNotFound)
 }

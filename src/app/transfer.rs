@@ -22,7 +22,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::credential::holder::CredentialKind;
 use crate::names::key_id::RingKeyId;
-use crate::org::provider::ProviderKey;
+use crate::org::provider::Provider;
 use crate::store::record::Record;
 
 /// The version of the lines around the records; those have their own.
@@ -73,9 +73,8 @@ impl Names {
 fn peppers(record: &Record) -> Vec<RingKeyId> {
     match record {
         Record::Organization(organization) => {
-            let keys = organization.providers.iter().map(|provider| &provider.key);
-            keys.map(|ProviderKey::Hs256(sealed)| sealed.pepper())
-                .collect()
+            let providers = organization.providers.iter();
+            providers.flat_map(Provider::peppers).collect()
         }
         Record::Holder(holder) => {
             let kinds = holder.credentials.iter().map(|credential| &credential.kind);

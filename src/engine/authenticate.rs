@@ -143,6 +143,7 @@ mod tests {
             token_life: TokenLife::default(),
             allowed_origins: vec![],
             providers: vec![],
+            retired_prefixes: vec![],
             created_at: at(0),
             marks: Marks::default(),
         }

@@ -142,11 +142,12 @@ impl From<ExchangeError> for ApiError {
             ExchangeError::ProviderNotFound => (404, "provider_not_found"),
             ExchangeError::OriginNotAllowed => (403, "origin_not_allowed"),
             ExchangeError::Token(TokenError::NoEmail) => (422, "email_required"),
+            ExchangeError::Token(TokenError::NoClaim) => (422, "claim_required"),
             ExchangeError::Token(TokenError::Expired) => (401, "token_expired"),
             ExchangeError::Token(_) => (401, "invalid_token"),
             ExchangeError::NameTaken => (409, "username_taken"),
             ExchangeError::TooMany(_) => (429, "too_many_tokens"),
-            ExchangeError::SecretLost | ExchangeError::Store(_) => {
+            ExchangeError::SecretLost | ExchangeError::NoKeys(_) | ExchangeError::Store(_) => {
                 return Self::unavailable(&error);
             }
         };

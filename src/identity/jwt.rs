@@ -1,23 +1,39 @@
 //! Verification of identity tokens (JWT, RFC 7519), by RFC 8725: the provider's record says which
-//! algorithm, key, issuer and audience; the token's header is never asked.
+//! algorithms, keys, issuer and audiences; the token's header only says which of its keys, and
+//! nothing that a header points to is ever fetched.
 //!
-//! Signatures are the library's work. The claims are checked here, against the server's own clock.
+//! Signatures are the library's work. Forms and claims are checked here, against the server's own
+//! clock: three parts of canonical base64, JSON without doubled names, nothing unusual.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use serde::Deserialize;
+use jsonwebtoken::{DecodingKey, EncodingKey, Header};
 use serde_json::{Map, Number, Value};
 
+use crate::identity::strict_json;
 use crate::names::claims::Claims;
-use crate::org::provider::{Provider, ProviderKey};
+use crate::names::origin::Origin;
+use crate::org::claim_path::ClaimPath;
+use crate::org::provider::{Provider, ProviderKind};
+use crate::org::public_key::{Algorithm, BadKey, PublicKey};
 use crate::secret::Secret;
 
 /// The longest token, in bytes.
 pub const MAX_LENGTH: usize = 16 * 1024;
 /// How far the provider's clock and ours may be apart, in seconds.
 pub const LEEWAY: i64 = 30;
+/// The longest `kid`, in bytes.
+pub const MAX_KID_LENGTH: usize = 256;
 
 const MAX_SUBJECT_LENGTH: usize = 255;
+const MAX_EMAIL_LENGTH: usize = 320;
+/// Firebase's own limit for `sub`.
+const MAX_FIREBASE_SUBJECT: usize = 128;
+/// Values of `typ` that an identity or access token may have, in lower case (RFC 8725 section 3.11).
+const TYPES: [&str; 4] = ["jwt", "application/jwt", "at+jwt", "application/at+jwt"];
+/// Header fields that change what the signature or the payload means.
+const UNUSUAL: [&str; 4] = ["crit", "b64", "zip", "enc"];
 
 /// Whom a provider says the subject is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +58,9 @@ pub enum TokenError {
     /// Another algorithm than the provider's.
     #[error("the identity token is not signed with the provider's algorithm")]
     Algorithm,
+    /// Signed with a key that is not among the provider's.
+    #[error("the identity token is signed with a key that the provider does not publish")]
+    UnknownKey,
     /// A wrong signature.
     #[error("unable to verify the identity token's signature")]
     Signature,
@@ -63,79 +82,180 @@ pub enum TokenError {
     /// No `sub`, or one that is empty or over-long.
     #[error("the identity token names no subject (sub)")]
     NoSubject,
+    /// `azp` names somebody else.
+    #[error("the identity token was issued to another application or page (azp)")]
+    AuthorizedParty,
+    /// A claim that the provider's record requires is not there.
+    #[error("the identity token lacks a claim that the provider's settings require")]
+    NoClaim,
+    /// It is there with another value.
+    #[error("a claim of the identity token has not the value that the settings require")]
+    OtherClaim,
     /// No `email`, where the provider needs one.
     #[error("email claim required: let the provider put `email` into its tokens")]
     NoEmail,
 }
 
-#[derive(Deserialize)]
-struct Payload {
-    iss: Option<String>,
-    sub: Option<String>,
-    aud: Option<Audience>,
-    exp: Option<Number>,
-    nbf: Option<Number>,
-    iat: Option<Number>,
-    email: Option<String>,
-    #[serde(flatten)]
-    others: Map<String, Value>,
+/// A token that was read and not verified.
+pub struct UnverifiedToken<'a> {
+    /// Header and payload as they were signed.
+    signed: &'a str,
+    signature: &'a str,
+    algorithm: SignedWith,
+    kid: Option<String>,
+    payload: Map<String, Value>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Audience {
-    One(String),
-    Many(Vec<String>),
+/// What a token says that it is signed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignedWith {
+    /// A shared secret, HS256.
+    SharedSecret,
+    /// A key pair.
+    KeyPair(Algorithm),
 }
 
-#[derive(Deserialize)]
-struct UnverifiedPayload {
-    iss: String,
+/// A key with the one algorithm that it is good for.
+pub struct VerificationKey {
+    good_for: SignedWith,
+    algorithm: jsonwebtoken::Algorithm,
+    key: DecodingKey,
 }
 
-/// The issuer that a token claims to have. Nothing of it has been verified: good only for choosing
-/// which provider to verify it against.
-///
-/// # Errors
-/// [`TokenError::Malformed`].
-pub fn unverified_issuer(token: &Secret) -> Result<String, TokenError> {
-    let token = bounded(token)?;
-    let payload: UnverifiedPayload = jsonwebtoken::dangerous::insecure_decode(token)
-        .map_err(|_| TokenError::Malformed)?
-        .claims;
-    Ok(payload.iss)
-}
-
-/// Verifies a token of the provider.
-///
-/// # Errors
-/// The first thing that is wrong with it.
-pub fn verify(
-    token: &Secret,
-    provider: &Provider,
-    shared_secret: &Secret,
-    now: Timestamp,
-) -> Result<Identity, TokenError> {
-    let payload = verify_signature(bounded(token)?, provider, shared_secret)?;
-    if payload.iss.as_deref() != Some(provider.issuer.as_str()) {
-        return Err(TokenError::Issuer);
+impl VerificationKey {
+    /// HS256 with a shared secret.
+    pub fn shared_secret(secret: &Secret) -> Self {
+        Self {
+            good_for: SignedWith::SharedSecret,
+            algorithm: jsonwebtoken::Algorithm::HS256,
+            key: DecodingKey::from_secret(secret.expose().as_bytes()),
+        }
     }
-    check_audience(payload.aud.as_ref(), &provider.audiences)?;
-    let expires_at = check_times(&payload, now)?;
-    let subject = payload.sub.as_deref().unwrap_or_default();
-    if subject.is_empty() || subject.len() > MAX_SUBJECT_LENGTH {
-        return Err(TokenError::NoSubject);
+
+    /// A public key.
+    ///
+    /// # Errors
+    /// [`BadKey`] for one that is weak, malformed or of another type than the algorithm needs.
+    pub fn public(algorithm: Algorithm, key: &PublicKey) -> Result<Self, BadKey> {
+        key.check()?;
+        if !key.fits(algorithm) {
+            return Err(BadKey::Malformed);
+        }
+        let decoding = match key {
+            PublicKey::Rsa { n, e } => DecodingKey::from_rsa_components(n, e),
+            PublicKey::P256 { x, y } | PublicKey::P384 { x, y } => {
+                DecodingKey::from_ec_components(x, y)
+            }
+            PublicKey::Ed25519 { x } => DecodingKey::from_ed_components(x),
+        };
+        Ok(Self {
+            good_for: SignedWith::KeyPair(algorithm),
+            algorithm: match algorithm {
+                Algorithm::RS256 => jsonwebtoken::Algorithm::RS256,
+                Algorithm::PS256 => jsonwebtoken::Algorithm::PS256,
+                Algorithm::ES256 => jsonwebtoken::Algorithm::ES256,
+                Algorithm::ES384 => jsonwebtoken::Algorithm::ES384,
+                Algorithm::EdDSA => jsonwebtoken::Algorithm::EdDSA,
+            },
+            key: decoding.map_err(|_| BadKey::Malformed)?,
+        })
     }
-    let email = payload.email.clone().filter(|email| !email.is_empty());
-    if email.is_none() && provider.require_email {
-        return Err(TokenError::NoEmail);
+}
+
+impl<'a> UnverifiedToken<'a> {
+    /// Reads a token, strictly.
+    ///
+    /// # Errors
+    /// [`TokenError::Malformed`], or [`TokenError::Algorithm`] for one that no provider can have.
+    pub fn read(token: &'a Secret) -> Result<Self, TokenError> {
+        let token = token.expose();
+        if token.len() > MAX_LENGTH {
+            return Err(TokenError::Malformed);
+        }
+        let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
+        let (header, payload) = signed.split_once('.').ok_or(TokenError::Malformed)?;
+        let header = decoded_object(header)?;
+        let algorithm = check_header(&header)?;
+        let payload = decoded_object(payload)?;
+        let bytes = URL_SAFE_NO_PAD.decode(signature);
+        if bytes.map_err(|_| TokenError::Malformed)?.is_empty() {
+            return Err(TokenError::Signature);
+        }
+        Ok(Self {
+            signed,
+            signature,
+            algorithm,
+            kid: text(&header, "kid")?.map(str::to_owned),
+            payload,
+        })
     }
-    Ok(Identity {
-        subject: subject.to_owned(),
-        claims: mapped(&payload),
-        email,
-        expires_at,
-    })
+
+    /// The issuer that it claims to have: good only for choosing which provider to verify it
+    /// against.
+    pub fn issuer(&self) -> Option<&str> {
+        self.payload.get("iss")?.as_str()
+    }
+
+    /// What it says that it is signed with: good only for choosing among the provider's own keys.
+    pub fn signed_with(&self) -> SignedWith {
+        self.algorithm
+    }
+
+    /// The name of the key: good only for finding one of the provider's own.
+    pub fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    /// Verifies it as a token of the provider, signed with this key of the provider's. `origins` are
+    /// the web origins of the organization.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn verify(
+        &self,
+        provider: &Provider,
+        key: &VerificationKey,
+        origins: &[Origin],
+        now: Timestamp,
+    ) -> Result<Identity, TokenError> {
+        self.check_signature(key)?;
+        let payload = &self.payload;
+        if text(payload, "iss")? != Some(provider.issuer.as_str()) {
+            return Err(TokenError::Issuer);
+        }
+        check_audience(payload.get("aud"), &provider.audiences)?;
+        check_party(text(payload, "azp")?, provider, origins)?;
+        let expires_at = check_times(payload, now)?;
+        let subject = text(payload, "sub")?.unwrap_or_default();
+        if subject.is_empty() || subject.len() > MAX_SUBJECT_LENGTH {
+            return Err(TokenError::NoSubject);
+        }
+        if provider.kind == ProviderKind::Firebase {
+            check_firebase(payload, subject, now)?;
+        }
+        check_required(payload, provider)?;
+        let email = email(payload, provider)?;
+        if email.is_none() && provider.require_email {
+            return Err(TokenError::NoEmail);
+        }
+        Ok(Identity {
+            subject: subject.to_owned(),
+            claims: mapped(payload, provider, email),
+            email: email.map(str::to_owned),
+            expires_at,
+        })
+    }
+
+    fn check_signature(&self, key: &VerificationKey) -> Result<(), TokenError> {
+        if key.good_for != self.algorithm {
+            return Err(TokenError::Algorithm);
+        }
+        let message = self.signed.as_bytes();
+        match jsonwebtoken::crypto::verify(self.signature, message, &key.key, key.algorithm) {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(TokenError::Signature),
+        }
+    }
 }
 
 /// Signs claims as a provider with a shared secret does, for demonstrations and tests.
@@ -144,47 +264,59 @@ pub fn verify(
 /// When the claims are not JSON, which a [`Value`] always is.
 pub fn sign_hs256(claims: &Value, shared_secret: &Secret) -> Secret {
     let key = EncodingKey::from_secret(shared_secret.expose().as_bytes());
-    let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &key);
+    let token = jsonwebtoken::encode(&Header::new(jsonwebtoken::Algorithm::HS256), claims, &key);
     Secret::new(token.expect("JSON claims can be signed with a shared secret"))
 }
 
-fn bounded(token: &Secret) -> Result<&str, TokenError> {
-    let token = token.expose();
-    if token.len() > MAX_LENGTH {
-        Err(TokenError::Malformed)
-    } else {
-        Ok(token)
+fn decoded_object(part: &str) -> Result<Map<String, Value>, TokenError> {
+    let bytes = URL_SAFE_NO_PAD.decode(part);
+    let bytes = bytes.map_err(|_| TokenError::Malformed)?;
+    strict_json::object(&bytes).ok_or(TokenError::Malformed)
+}
+
+/// A claim or header field that is a text where it is there.
+fn text<'a>(object: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, TokenError> {
+    match object.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(TokenError::Malformed),
     }
 }
 
-fn verify_signature(
-    token: &str,
-    provider: &Provider,
-    shared_secret: &Secret,
-) -> Result<Payload, TokenError> {
-    use jsonwebtoken::errors::ErrorKind;
-    let ProviderKey::Hs256(_) = &provider.key;
-    let key = DecodingKey::from_secret(shared_secret.expose().as_bytes());
-    let mut only_the_signature = Validation::new(Algorithm::HS256);
-    only_the_signature.required_spec_claims.clear();
-    only_the_signature.validate_exp = false;
-    only_the_signature.validate_nbf = false;
-    only_the_signature.validate_aud = false;
-    match jsonwebtoken::decode(token, &key, &only_the_signature) {
-        Ok(token) => Ok(token.claims),
-        Err(error) => Err(match error.kind() {
-            ErrorKind::InvalidSignature => TokenError::Signature,
-            ErrorKind::InvalidAlgorithm => TokenError::Algorithm,
-            _ => TokenError::Malformed,
-        }),
+fn check_header(header: &Map<String, Value>) -> Result<SignedWith, TokenError> {
+    if UNUSUAL.iter().any(|name| header.contains_key(*name)) {
+        return Err(TokenError::Malformed);
+    }
+    let typ = text(header, "typ")?.map(str::to_ascii_lowercase);
+    let cty = text(header, "cty")?;
+    let kid = text(header, "kid")?;
+    if typ.is_some_and(|typ| !TYPES.contains(&typ.as_str()))
+        || cty.is_some()
+        || kid.is_some_and(|kid| kid.len() > MAX_KID_LENGTH)
+    {
+        return Err(TokenError::Malformed);
+    }
+    match text(header, "alg")?.ok_or(TokenError::Malformed)? {
+        "HS256" => Ok(SignedWith::SharedSecret),
+        other => other
+            .parse()
+            .map(SignedWith::KeyPair)
+            .map_err(|_| TokenError::Algorithm),
     }
 }
 
-fn check_audience(found: Option<&Audience>, accepted: &[String]) -> Result<(), TokenError> {
+fn check_audience(found: Option<&Value>, accepted: &[String]) -> Result<(), TokenError> {
+    let is_accepted = |one: &str| accepted.iter().any(|known| known == one);
     let good = match found {
-        None => false,
-        Some(Audience::One(one)) => accepted.contains(one),
-        Some(Audience::Many(many)) => many.iter().any(|one| accepted.contains(one)),
+        // One that names nobody is for whoever takes no named ones.
+        None | Some(Value::Null) => accepted.is_empty(),
+        Some(Value::String(one)) => is_accepted(one),
+        Some(Value::Array(many)) => {
+            let many: Option<Vec<&str>> = many.iter().map(Value::as_str).collect();
+            let many = many.ok_or(TokenError::Malformed)?;
+            many.into_iter().any(is_accepted)
+        }
+        Some(_) => return Err(TokenError::Malformed),
     };
     if good {
         Ok(())
@@ -193,16 +325,42 @@ fn check_audience(found: Option<&Audience>, accepted: &[String]) -> Result<(), T
     }
 }
 
-fn check_times(payload: &Payload, now: Timestamp) -> Result<Timestamp, TokenError> {
+/// `azp`, to whom the token was issued. With Clerk it is the page's origin, and tokens that no page
+/// asked for have none.
+fn check_party(
+    found: Option<&str>,
+    provider: &Provider,
+    origins: &[Origin],
+) -> Result<(), TokenError> {
+    let parties = &provider.authorized_parties;
+    let good = match found {
+        Some(found) if !parties.is_empty() => parties.iter().any(|party| party == found),
+        Some(found) if provider.kind == ProviderKind::Clerk => {
+            origins.iter().any(|origin| origin.as_str() == found)
+        }
+        Some(_) => true,
+        None => parties.is_empty() || provider.kind == ProviderKind::Clerk,
+    };
+    if good {
+        Ok(())
+    } else {
+        Err(TokenError::AuthorizedParty)
+    }
+}
+
+fn check_times(payload: &Map<String, Value>, now: Timestamp) -> Result<Timestamp, TokenError> {
     let now = now.as_second();
-    let end = whole_seconds(payload.exp.as_ref())?.ok_or(TokenError::NoExpiry)?;
+    let end = date(payload, "exp")?.ok_or(TokenError::NoExpiry)?;
     if end <= now.saturating_sub(LEEWAY) {
         return Err(TokenError::Expired);
     }
-    for start in [&payload.nbf, &payload.iat] {
-        let start = whole_seconds(start.as_ref())?;
+    for name in ["nbf", "iat"] {
+        let start = date(payload, name)?;
         if start.is_some_and(|start| start > now.saturating_add(LEEWAY)) {
             return Err(TokenError::NotYetValid);
+        }
+        if start.is_some_and(|start| start > end.saturating_add(LEEWAY)) {
+            return Err(TokenError::Malformed);
         }
     }
     // Within the leeway the provider's clock may be right and ours ahead: then a login may live for
@@ -215,31 +373,122 @@ fn check_times(payload: &Payload, now: Timestamp) -> Result<Timestamp, TokenErro
     Timestamp::from_second(end).map_err(|_| TokenError::Malformed)
 }
 
+/// Firebase's own rules: the subject has signed in, in the past.
+fn check_firebase(
+    payload: &Map<String, Value>,
+    subject: &str,
+    now: Timestamp,
+) -> Result<(), TokenError> {
+    if subject.len() > MAX_FIREBASE_SUBJECT {
+        return Err(TokenError::NoSubject);
+    }
+    match date(payload, "auth_time")? {
+        None => Err(TokenError::NoClaim),
+        Some(time) if time > now.as_second().saturating_add(LEEWAY) => Err(TokenError::NotYetValid),
+        Some(_) => Ok(()),
+    }
+}
+
+fn check_required(payload: &Map<String, Value>, provider: &Provider) -> Result<(), TokenError> {
+    for (path, expected) in &provider.required_claims {
+        let found = match at(payload, path) {
+            None | Some(Value::Null) => return Err(TokenError::NoClaim),
+            Some(found) => found,
+        };
+        let Some(expected) = expected else { continue };
+        let says = |value: &Value| plain(value).is_some_and(|text| text == *expected);
+        let good = match found {
+            Value::Array(many) => many.iter().any(says),
+            one => says(one),
+        };
+        if !good {
+            return Err(TokenError::OtherClaim);
+        }
+    }
+    Ok(())
+}
+
+/// A time of the token in whole seconds.
+fn date(payload: &Map<String, Value>, name: &str) -> Result<Option<i64>, TokenError> {
+    match payload.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Number(date)) => whole_seconds(date).map(Some),
+        Some(_) => Err(TokenError::Malformed),
+    }
+}
+
 /// A NumericDate (RFC 7519 section 2) in whole seconds.
-fn whole_seconds(date: Option<&Number>) -> Result<Option<i64>, TokenError> {
-    let Some(date) = date else { return Ok(None) };
+fn whole_seconds(date: &Number) -> Result<i64, TokenError> {
     let seconds = date.as_i64().or_else(|| {
         let seconds = date.as_f64()?;
         // 2^53: beyond it a float is no longer exact, and no date is that far.
         (seconds.abs() < 9_007_199_254_740_992.0).then_some(seconds.floor() as i64)
     });
     match seconds {
-        Some(seconds) if seconds >= 0 => Ok(Some(seconds)),
+        Some(seconds) if seconds >= 0 => Ok(seconds),
         _ => Err(TokenError::Malformed),
     }
 }
 
-/// The claims that topic rules may use. One that is not a plain text is left out.
-fn mapped(payload: &Payload) -> Claims {
-    let mut claims = Claims::default();
-    if let Some(subject) = &payload.sub {
-        claims.insert("user_id", subject);
+fn at<'a>(payload: &'a Map<String, Value>, path: &ClaimPath) -> Option<&'a Value> {
+    let mut steps = path.steps().into_iter();
+    let first = payload.get(steps.next()?)?;
+    steps.try_fold(first, |value, step| value.as_object()?.get(step))
+}
+
+/// What a topic rule can use of a value.
+fn plain(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(_) => Some(value.to_string()),
+        Value::Number(number) if !number.is_f64() => Some(value.to_string()),
+        _ => None,
     }
-    if let Some(email) = &payload.email {
+}
+
+fn email<'a>(
+    payload: &'a Map<String, Value>,
+    provider: &Provider,
+) -> Result<Option<&'a str>, TokenError> {
+    let found = match provider.claim_map.get("email") {
+        Some(path) => at(payload, path),
+        None => payload.get("email"),
+    };
+    match found {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(email)) if email.len() > MAX_EMAIL_LENGTH => Err(TokenError::Malformed),
+        Some(Value::String(email)) => Ok(Some(email.as_str()).filter(|email| !email.is_empty())),
+        Some(_) => Err(TokenError::Malformed),
+    }
+}
+
+/// The claims that topic rules may use. One that is not a plain text is left out, and so is an
+/// address that the provider says nobody has proved to be theirs.
+fn mapped(payload: &Map<String, Value>, provider: &Provider, email: Option<&str>) -> Claims {
+    let mut claims = Claims::default();
+    for (name, path) in &provider.claim_map {
+        if name != "email"
+            && let Some(value) = at(payload, path).and_then(plain)
+        {
+            claims.insert(name, &value);
+        }
+    }
+    let unproved = match payload.get("email_verified") {
+        Some(Value::Bool(proved)) => !proved,
+        Some(Value::String(proved)) => proved == "false",
+        _ => false,
+    };
+    if let Some(email) = email.filter(|_| !unproved) {
         claims.insert("email", email);
     }
-    for name in ["session_id", "role"] {
-        if let Some(Value::String(value)) = payload.others.get(name) {
+    let usual = ["user_id", "name", "session_id", "role"].map(|name| match name {
+        "user_id" => (name, "sub"),
+        name => (name, name),
+    });
+    for (name, claim) in usual {
+        if let Some(Value::String(value)) = payload.get(claim)
+            && !provider.claim_map.contains_key(name)
+        {
             claims.insert(name, value);
         }
     }
@@ -247,189 +496,4 @@ fn mapped(payload: &Payload) -> Claims {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::identity::supabase;
-    use crate::keyring::Keyring;
-    use serde_json::json;
-
-    const SECRET: &str = "a shared secret of 32 bytes and more";
-    const NOW: i64 = 1_800_000_000;
-
-    fn now() -> Timestamp {
-        Timestamp::from_second(NOW).unwrap()
-    }
-
-    fn provider() -> Provider {
-        let url = "https://abc.supabase.co";
-        supabase::provider(
-            "demo",
-            url,
-            &Secret::new(SECRET),
-            "user_",
-            &Keyring::random(),
-        )
-        .unwrap()
-    }
-
-    fn good() -> Value {
-        json!({
-            "iss": "https://abc.supabase.co/auth/v1",
-            "aud": "authenticated",
-            "sub": "8f14e45f",
-            "exp": NOW + 3600,
-            "iat": NOW,
-            "email": "a@b.example",
-            "role": "authenticated",
-            "app_metadata": {"provider": "email"}
-        })
-    }
-
-    fn verified(claims: &Value) -> Result<Identity, TokenError> {
-        let token = sign_hs256(claims, &Secret::new(SECRET));
-        verify(&token, &provider(), &Secret::new(SECRET), now())
-    }
-
-    fn with(name: &str, value: Value) -> Value {
-        let mut claims = good();
-        claims[name] = value;
-        claims
-    }
-
-    fn without(name: &str) -> Value {
-        let mut claims = good();
-        claims.as_object_mut().unwrap().remove(name);
-        claims
-    }
-
-    #[test]
-    fn a_good_token_names_its_subject() {
-        let identity = verified(&good()).unwrap();
-        assert_eq!(identity.subject, "8f14e45f");
-        assert_eq!(identity.email.as_deref(), Some("a@b.example"));
-        assert_eq!(identity.claims.get("user_id"), Some("8f14e45f"));
-        assert_eq!(identity.claims.get("role"), Some("authenticated"));
-        assert_eq!(identity.expires_at.as_second(), NOW + 3600);
-    }
-
-    #[test]
-    fn each_claim_is_checked() {
-        use TokenError::*;
-        let long = "x".repeat(256);
-        for (claims, expected) in [
-            (without("iss"), Issuer),
-            (
-                with("iss", json!("https://abc.supabase.co/auth/v1/")),
-                Issuer,
-            ),
-            (
-                with("iss", json!("https://ABC.supabase.co/auth/v1")),
-                Issuer,
-            ),
-            (
-                with("iss", json!("https://other.supabase.co/auth/v1")),
-                Issuer,
-            ),
-            (without("aud"), Audience),
-            (with("aud", json!("authenticated2")), Audience),
-            (with("aud", json!(["a", "b"])), Audience),
-            (with("aud", json!([])), Audience),
-            (with("aud", json!({})), Malformed),
-            (without("exp"), NoExpiry),
-            (with("exp", json!(null)), NoExpiry),
-            (with("exp", json!("1900000000")), Malformed),
-            (with("exp", json!(-1)), Malformed),
-            (with("exp", json!(1e300)), Malformed),
-            (with("exp", json!(NOW - 30)), Expired),
-            (with("exp", json!(0)), Expired),
-            (with("nbf", json!(NOW + 31)), NotYetValid),
-            (with("iat", json!(NOW + 31)), NotYetValid),
-            (with("nbf", json!("soon")), Malformed),
-            (without("sub"), NoSubject),
-            (with("sub", json!("")), NoSubject),
-            (with("sub", json!(long)), NoSubject),
-            (with("sub", json!(7)), Malformed),
-            (without("email"), NoEmail),
-            (with("email", json!("")), NoEmail),
-            (with("email", json!(["a@b"])), Malformed),
-        ] {
-            assert_eq!(verified(&claims), Err(expected), "{claims}");
-        }
-    }
-
-    #[test]
-    fn the_leeway_is_thirty_seconds_and_several_audiences_may_be_named() {
-        for claims in [
-            with("exp", json!(NOW - 29)),
-            with("exp", json!(NOW as f64 + 10.5)),
-            with("nbf", json!(NOW + 30)),
-            with("aud", json!(["other", "authenticated"])),
-        ] {
-            assert!(verified(&claims).is_ok(), "{claims}");
-        }
-        let late = verified(&with("exp", json!(NOW - 29))).unwrap();
-        assert_eq!(late.expires_at.as_second(), NOW + 1);
-    }
-
-    #[test]
-    fn the_header_chooses_nothing() {
-        let provider = provider();
-        let secret = Secret::new(SECRET);
-        let key = EncodingKey::from_secret(SECRET.as_bytes());
-        let hs512 = jsonwebtoken::encode(&Header::new(Algorithm::HS512), &good(), &key).unwrap();
-        let refused = verify(&Secret::new(hs512), &provider, &secret, now());
-        assert_eq!(refused, Err(TokenError::Algorithm));
-
-        let token = sign_hs256(&good(), &secret);
-        let (_, rest) = token.expose().split_once('.').unwrap();
-        let (payload, _) = rest.rsplit_once('.').unwrap();
-        // {"alg":"none"}, {"alg":"NONE"}, {"alg":"nOnE","typ":"JWT"}
-        for header in [
-            "eyJhbGciOiJub25lIn0",
-            "eyJhbGciOiJOT05FIn0",
-            "eyJhbGciOiJuT25FIiwidHlwIjoiSldUIn0",
-        ] {
-            for signature in ["", "AAAA"] {
-                let unsigned = Secret::new(format!("{header}.{payload}.{signature}"));
-                assert!(verify(&unsigned, &provider, &secret, now()).is_err());
-            }
-        }
-    }
-
-    #[test]
-    fn another_secret_a_cut_and_a_flood_are_refused() {
-        let provider = provider();
-        let secret = Secret::new(SECRET);
-        let foreign = sign_hs256(&good(), &Secret::new("another secret of 32 bytes and more"));
-        assert_eq!(
-            verify(&foreign, &provider, &secret, now()),
-            Err(TokenError::Signature)
-        );
-        let token = sign_hs256(&good(), &secret);
-        let token = token.expose();
-        let padded = format!("{token}=");
-        let long = "a".repeat(MAX_LENGTH + 1);
-        let spaced = format!(" {token}");
-        let cut = &token[..token.len() - 1];
-        for bad in ["", "a.b.c", "..", cut, &padded, &spaced, &long] {
-            let bad = Secret::new(bad);
-            assert!(
-                verify(&bad, &provider, &secret, now()).is_err(),
-                "{}",
-                bad.expose()
-            );
-        }
-    }
-
-    #[test]
-    fn a_claim_twice_is_refused() {
-        use base64::Engine as _;
-        use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
-        let payload = r#"{"iss":"https://abc.supabase.co/auth/v1","iss":"https://evil/auth/v1"}"#;
-        let token = format!("eyJhbGciOiJIUzI1NiJ9.{}.AAAA", B64.encode(payload));
-        assert_eq!(
-            unverified_issuer(&Secret::new(token)),
-            Err(TokenError::Malformed)
-        );
-    }
-}
+mod tests;

@@ -1,44 +1,51 @@
-//! Supabase Auth: access tokens signed with the project's JWT secret (HS256), issuer
-//! `<project url>/auth/v1`, audience `authenticated`.
+//! Supabase Auth: issuer `<project url>/auth/v1`, audience `authenticated`; access tokens signed with
+//! the project's JWT secret (HS256), or with a key pair whose public half the project publishes.
 
 use uuid::Uuid;
 
+use crate::identity::draft::{Draft, key_set};
 use crate::keyring::Keyring;
-use crate::org::organization::MAX_NAME_LENGTH;
 use crate::org::provider::{BadProvider, Provider, ProviderKind};
+use crate::org::public_key::Algorithm;
 use crate::secret::Secret;
 
 const AUDIENCE: &str = "authenticated";
+/// What the signing keys of a project may be.
+const ALGORITHMS: [Algorithm; 3] = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
+
+/// How a project signs.
+#[derive(Debug)]
+pub enum Signing<'a> {
+    /// With its JWT secret, as older projects do.
+    Secret(&'a Secret),
+    /// With a key pair.
+    KeyPair,
+    /// With a key pair, while tokens that were signed with the JWT secret are still about.
+    Both(&'a Secret),
+}
 
 /// A Supabase project as a provider.
 ///
 /// # Errors
 /// [`BadProvider`], such as for a secret that is too short to be safe.
 pub fn provider(
-    name: &str,
+    draft: Draft,
     project_url: &str,
-    jwt_secret: &Secret,
-    username_prefix: &str,
+    signing: &Signing<'_>,
     keys: &Keyring,
 ) -> Result<Provider, BadProvider> {
-    if name.is_empty() || name.len() > MAX_NAME_LENGTH || name.chars().any(char::is_control) {
-        return Err(BadProvider::Name(MAX_NAME_LENGTH));
-    }
-    if !Provider::is_prefix(username_prefix) {
-        return Err(BadProvider::Prefix);
-    }
     let id = Uuid::new_v4();
-    Ok(Provider {
-        id,
-        name: name.to_owned(),
-        kind: ProviderKind::Supabase,
-        issuer: issuer(project_url)?,
-        audiences: vec![AUDIENCE.to_owned()],
-        key: Provider::seal_shared_secret(id, jwt_secret, keys)?,
-        username_prefix: username_prefix.to_owned(),
-        require_email: true,
-        enabled: true,
-    })
+    let issuer = issuer(project_url)?;
+    let mut signs = Vec::new();
+    if let Signing::Secret(secret) | Signing::Both(secret) = signing {
+        signs.push(Provider::seal_shared_secret(id, secret, keys)?);
+    }
+    if let Signing::KeyPair | Signing::Both(_) = signing {
+        let url = format!("{issuer}/.well-known/jwks.json").parse()?;
+        signs.push(key_set(url, ALGORITHMS));
+    }
+    let audiences = vec![AUDIENCE.to_owned()];
+    draft.provider(id, ProviderKind::Supabase, issuer, audiences, signs)
 }
 
 /// The issuer of a project's tokens.
@@ -95,8 +102,11 @@ mod tests {
     fn names_and_prefixes_are_checked() {
         let keys = Keyring::random();
         let secret = Secret::new("0123456789abcdef0123456789abcdef");
-        let make =
-            |name, prefix| provider(name, "https://a.example", &secret, prefix, &keys).map(drop);
+        let make = |name, prefix| {
+            let draft = Draft::new(name, prefix);
+            let signing = Signing::Secret(&secret);
+            provider(draft, "https://a.example", &signing, &keys).map(drop)
+        };
         assert_eq!(make("Demo app", "user_"), Ok(()));
         assert!(matches!(make("", "user_"), Err(BadProvider::Name(_))));
         assert!(matches!(make("a\nb", "user_"), Err(BadProvider::Name(_))));

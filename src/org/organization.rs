@@ -10,12 +10,14 @@ use crate::names::marks::Marks;
 use crate::names::organization_id::OrganizationId;
 use crate::names::origin::Origin;
 use crate::names::username::SERVICE_NAME;
-use crate::org::provider::Provider;
+use crate::org::provider::{self, Provider};
 
 /// The longest name of an organization, provider or key, in bytes.
-pub const MAX_NAME_LENGTH: usize = 128;
+pub const MAX_NAME_LENGTH: usize = provider::MAX_NAME_LENGTH;
 /// The most providers of one organization.
 pub const MAX_PROVIDERS: usize = 32;
+/// The most username prefixes that are kept for providers that were removed.
+pub const MAX_RETIRED: usize = 128;
 /// The most allowed origins of one organization.
 pub const MAX_ORIGINS: usize = 64;
 
@@ -37,12 +39,24 @@ pub struct Organization {
     /// The identity providers it trusts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub providers: Vec<Provider>,
+    /// Prefixes of providers that were removed. Their usernames may never be another's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retired_prefixes: Vec<RetiredPrefix>,
     /// When it was made.
     #[serde(with = "jiff::fmt::serde::timestamp::second::required")]
     pub created_at: Timestamp,
     /// What of its credentials and API keys is over.
     #[serde(flatten)]
     pub marks: Marks,
+}
+
+/// A username prefix whose provider was removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetiredPrefix {
+    /// The prefix.
+    pub prefix: String,
+    /// The issuer whose subjects had it: they are the same people, so it may have it again.
+    pub issuer: String,
 }
 
 /// How long minted tokens live, in seconds.
@@ -110,6 +124,33 @@ pub enum CannotAdd {
         /// Whose prefix that is.
         name: String,
     },
+    /// A later subject could get the username of an earlier one.
+    #[error(
+        "the username prefix `{prefix}` overlaps with `{taken}` of a removed provider with the \
+         issuer {issuer}: two people could get one username over time; choose another \
+         --username-prefix"
+    )]
+    PrefixRetired {
+        /// The prefix asked for.
+        prefix: String,
+        /// The prefix in its way.
+        taken: String,
+        /// Whose it was.
+        issuer: String,
+    },
+}
+
+/// Why a provider cannot be removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CannotRemove {
+    /// There is none of that name.
+    #[error("the organization has no provider of that name or id")]
+    NoSuchProvider,
+    /// [`MAX_RETIRED`] reached.
+    #[error(
+        "{MAX_RETIRED} providers were removed from this organization already; disable this one"
+    )]
+    TooManyRetired,
 }
 
 impl Organization {
@@ -137,8 +178,44 @@ impl Organization {
                 });
             }
         }
+        let (new, issuer) = (&provider.username_prefix, &provider.issuer);
+        for RetiredPrefix {
+            prefix: old,
+            issuer: of,
+        } in &self.retired_prefixes
+        {
+            let same = new == old && issuer == of;
+            if !same && (new.starts_with(old.as_str()) || old.starts_with(new.as_str())) {
+                return Err(CannotAdd::PrefixRetired {
+                    prefix: new.clone(),
+                    taken: old.clone(),
+                    issuer: of.clone(),
+                });
+            }
+        }
         self.providers.push(provider);
         Ok(())
+    }
+
+    /// Takes a provider away. Its username prefix stays taken.
+    ///
+    /// # Errors
+    /// [`CannotRemove`]; nothing is changed then.
+    pub fn remove_provider(&mut self, name: &str) -> Result<Provider, CannotRemove> {
+        let id = self.provider_named(name).map(|provider| provider.id);
+        let at = self.providers.iter().position(|known| Some(known.id) == id);
+        let at = at.ok_or(CannotRemove::NoSuchProvider)?;
+        let retired = RetiredPrefix {
+            prefix: self.providers[at].username_prefix.clone(),
+            issuer: self.providers[at].issuer.clone(),
+        };
+        if !self.retired_prefixes.contains(&retired) {
+            if self.retired_prefixes.len() >= MAX_RETIRED {
+                return Err(CannotRemove::TooManyRetired);
+            }
+            self.retired_prefixes.push(retired);
+        }
+        Ok(self.providers.remove(at))
     }
 
     /// The enabled provider with exactly this issuer.
@@ -169,6 +246,10 @@ impl Organization {
                 .providers
                 .iter()
                 .any(|provider| name.starts_with(&provider.username_prefix))
+            || self
+                .retired_prefixes
+                .iter()
+                .any(|retired| name.starts_with(&retired.prefix))
     }
 }
 
@@ -186,6 +267,7 @@ mod tests {
             token_life: TokenLife::default(),
             allowed_origins: vec![],
             providers: vec![],
+            retired_prefixes: vec![],
             created_at: Timestamp::UNIX_EPOCH,
             marks: Marks::default(),
         }
@@ -276,6 +358,27 @@ mod tests {
         }
         assert!(organization.reserves("user_x") && organization.reserves("server"));
         assert!(!organization.reserves("sensor-1"));
+    }
+
+    #[test]
+    fn the_prefix_of_a_removed_provider_is_for_its_issuer_only() {
+        let keys = Keyring::random();
+        let mut organization = organization();
+        let one = supabase(&keys, "one", "https://a.example", "user_");
+        organization.add_provider(one.clone()).unwrap();
+        let missing = organization.remove_provider("two");
+        assert_eq!(missing, Err(CannotRemove::NoSuchProvider));
+        assert_eq!(organization.remove_provider("one"), Ok(one));
+        assert!(organization.providers.is_empty() && organization.reserves("user_x"));
+        let other = supabase(&keys, "one", "https://b.example", "user_");
+        let refused = organization.add_provider(other);
+        assert!(matches!(refused, Err(CannotAdd::PrefixRetired { .. })));
+        let longer = supabase(&keys, "one", "https://a.example", "user_a_");
+        assert!(organization.add_provider(longer).is_err());
+        let again = supabase(&keys, "one", "https://a.example", "user_");
+        organization.add_provider(again).unwrap();
+        organization.remove_provider("one").unwrap();
+        assert_eq!(organization.retired_prefixes.len(), 1);
     }
 
     #[test]

@@ -1,20 +1,37 @@
 //! An identity provider, as data: whose tokens, how they are signed, who their subjects become.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::keyring::{CannotOpen, Keyring, Sealed};
+use crate::names::claims::is_claim_name;
+use crate::names::key_id::RingKeyId;
 use crate::names::organization_id::{is_base32, push_base32};
 use crate::names::username::{LocalName, SERVICE_NAME, is_clean};
+use crate::org::claim_path::ClaimPath;
+use crate::org::https_url::{HttpsUrl, NotAnHttpsUrl};
+use crate::org::public_key::{Algorithm, BadKey, PublicKey};
 use crate::secret::Secret;
 
+/// The longest name, in bytes.
+pub const MAX_NAME_LENGTH: usize = 128;
 /// The longest username prefix: it leaves room for a UUID or a hashed subject behind it.
 pub const MAX_PREFIX_LENGTH: usize = 24;
 /// The shortest shared secret for HS256, in bytes (RFC 7518 section 3.2).
 pub const MIN_SHARED_SECRET: usize = 32;
 
+/// The longest name, issuer, audience or required value, in bytes.
+pub const MAX_TEXT_LENGTH: usize = 256;
+/// The most audiences, mapped claims, required claims or authorized parties.
+pub const MAX_LIST: usize = 16;
+
 const HASHED_SUBJECT_LENGTH: usize = 20;
+/// Placeholders of topic rules that are no claims.
+const NOT_CLAIMS: [&str; 3] = ["username", "client_id", "org_short_id"];
 
 /// An identity provider of an organization.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,14 +44,27 @@ pub struct Provider {
     pub kind: ProviderKind,
     /// The exact `iss` of its tokens.
     pub issuer: String,
-    /// The accepted `aud` values; a token needs one of them.
+    /// The accepted `aud` values; a token needs one of them. None, which only Clerk may have: a
+    /// token must name no audience.
     pub audiences: Vec<String>,
     /// How its tokens are signed. The algorithm is fixed here and never taken from a token.
     pub key: ProviderKey,
+    /// Other ways beside it, while the provider goes over from one to another.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_keys: Vec<ProviderKey>,
     /// What the usernames of its subjects begin with.
     pub username_prefix: String,
     /// Whether a token without an `email` claim is refused.
     pub require_email: bool,
+    /// Where topic rules find a claim, by the claim's name there, beside the usual places.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub claim_map: BTreeMap<String, ClaimPath>,
+    /// What a token must say, and where: a value, or (`None`) anything.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub required_claims: BTreeMap<ClaimPath, Option<String>>,
+    /// The accepted `azp` values, where there are any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authorized_parties: Vec<String>,
     /// Whether new exchanges are accepted.
     pub enabled: bool,
 }
@@ -45,6 +75,16 @@ pub struct Provider {
 pub enum ProviderKind {
     /// Supabase Auth.
     Supabase,
+    /// Firebase Authentication.
+    Firebase,
+    /// Auth0.
+    Auth0,
+    /// Clerk.
+    Clerk,
+    /// Any other OpenID provider.
+    Oidc,
+    /// A signer of one's own, with a pasted key.
+    Custom,
 }
 
 /// How a provider signs.
@@ -53,6 +93,39 @@ pub enum ProviderKind {
 pub enum ProviderKey {
     /// HMAC-SHA-256 with a shared secret, which the store holds encrypted.
     Hs256(Sealed),
+    /// One public key that was pasted, with the one algorithm it is good for.
+    Public {
+        /// The algorithm.
+        algorithm: Algorithm,
+        /// The key.
+        key: PublicKey,
+    },
+    /// Keys that are fetched from the provider.
+    KeySet {
+        /// Where they are.
+        source: KeySource,
+        /// The algorithms that its tokens may have; each key is good for one of them.
+        algorithms: BTreeSet<Algorithm>,
+    },
+}
+
+/// Where a provider publishes its keys.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeySource {
+    /// A JWK Set (RFC 7517).
+    Url(HttpsUrl),
+    /// Named by the discovery document of this issuer (OpenID Connect Discovery 1.0).
+    Discovery(HttpsUrl),
+}
+
+impl fmt::Display for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KeySource::Url(url) => write!(f, "{url}"),
+            KeySource::Discovery(issuer) => write!(f, "the discovery document of {issuer}"),
+        }
+    }
 }
 
 /// Why a provider cannot be made.
@@ -75,6 +148,42 @@ pub enum BadProvider {
     /// Empty or too long.
     #[error("a name is 1 to {0} bytes without control characters")]
     Name(usize),
+    /// Empty, too long or with control characters.
+    #[error("{0} is 1 to {MAX_TEXT_LENGTH} bytes without spaces and control characters")]
+    Text(&'static str),
+    /// Not a bare host name.
+    #[error("`{0}` is not a domain such as auth.example.com (without https:// and path)")]
+    Domain(String),
+    /// Not a Firebase project.
+    #[error("a Firebase project id is 4 to 40 of a-z 0-9 - and begins with a letter")]
+    ProjectId,
+    /// Not an address that may be asked.
+    #[error(transparent)]
+    Url(#[from] NotAnHttpsUrl),
+    /// A token for anybody would do.
+    #[error(
+        "name at least one --audience: without it, a token that the issuer made for another \
+         application would be accepted too"
+    )]
+    NoAudience,
+    /// Over [`MAX_LIST`].
+    #[error("there are at most {MAX_LIST} {0}")]
+    TooMany(&'static str),
+    /// Rules could not name it.
+    #[error(
+        "a claim for topic rules is named with A-Z a-z 0-9 _ and not username, client_id or \
+         org_short_id: `{0}`"
+    )]
+    ClaimName(String),
+    /// Not a key that can be used.
+    #[error("the key cannot be used: {0}")]
+    Key(#[from] BadKey),
+    /// Of another type than the algorithm needs.
+    #[error("the key is not one for {0}")]
+    KeyType(Algorithm),
+    /// Nothing that signs.
+    #[error("say at least one algorithm")]
+    NoAlgorithm,
 }
 
 impl ProviderKind {
@@ -82,6 +191,11 @@ impl ProviderKind {
     pub fn as_str(self) -> &'static str {
         match self {
             ProviderKind::Supabase => "supabase",
+            ProviderKind::Firebase => "firebase",
+            ProviderKind::Auth0 => "auth0",
+            ProviderKind::Clerk => "clerk",
+            ProviderKind::Oidc => "oidc",
+            ProviderKind::Custom => "custom",
         }
     }
 }
@@ -111,29 +225,88 @@ impl Provider {
             .expect("a clean prefix with base32 behind it is a local name")
     }
 
-    /// The shared secret in clear.
+    /// Every way that its tokens may be signed.
+    pub fn keys(&self) -> impl Iterator<Item = &ProviderKey> {
+        std::iter::once(&self.key).chain(&self.more_keys)
+    }
+
+    /// The shared secret in clear; `None`: it signs with none.
     ///
     /// # Errors
     /// [`CannotOpen`] when the pepper it was sealed with is gone.
-    pub fn shared_secret(&self, keys: &Keyring) -> Result<Secret, CannotOpen> {
-        match &self.key {
-            ProviderKey::Hs256(sealed) => keys.open(sealed, &sealing_context(self.id)),
-        }
+    pub fn shared_secret(&self, keys: &Keyring) -> Result<Option<Secret>, CannotOpen> {
+        let sealed = self.keys().find_map(ProviderKey::sealed);
+        sealed
+            .map(|sealed| keys.open(sealed, &sealing_context(self.id)))
+            .transpose()
+    }
+
+    /// Where its keys are fetched from, and the algorithms that they may be for.
+    pub fn key_set(&self) -> Option<(&KeySource, &BTreeSet<Algorithm>)> {
+        self.keys().find_map(|key| match key {
+            ProviderKey::KeySet { source, algorithms } => Some((source, algorithms)),
+            _ => None,
+        })
+    }
+
+    /// The peppers that guard its secrets.
+    pub fn peppers(&self) -> impl Iterator<Item = RingKeyId> {
+        self.keys()
+            .filter_map(ProviderKey::sealed)
+            .map(Sealed::pepper)
     }
 
     /// The same provider with its secret encrypted under the newest pepper; `None`: it is already,
     /// or it cannot be opened.
     pub fn resealed(&self, keys: &Keyring) -> Option<Self> {
-        let ProviderKey::Hs256(sealed) = &self.key;
-        if !keys.is_old(sealed) {
+        let is_old = |key: &ProviderKey| key.sealed().is_some_and(|sealed| keys.is_old(sealed));
+        if !self.keys().any(is_old) {
             return None;
         }
-        let secret = self.shared_secret(keys).ok()?;
-        let key = ProviderKey::Hs256(keys.seal(&secret, &sealing_context(self.id)));
-        Some(Self {
-            key,
-            ..self.clone()
-        })
+        let secret = self.shared_secret(keys).ok()??;
+        let mut resealed = self.clone();
+        for key in std::iter::once(&mut resealed.key).chain(&mut resealed.more_keys) {
+            if let ProviderKey::Hs256(sealed) = key {
+                *sealed = keys.seal(&secret, &sealing_context(self.id));
+            }
+        }
+        Some(resealed)
+    }
+
+    /// Checks what its owner wrote.
+    ///
+    /// # Errors
+    /// [`BadProvider`]: the first mistake.
+    pub fn check(&self) -> Result<(), BadProvider> {
+        if self.name.is_empty()
+            || self.name.len() > MAX_NAME_LENGTH
+            || self.name.chars().any(char::is_control)
+        {
+            return Err(BadProvider::Name(MAX_NAME_LENGTH));
+        }
+        if !Self::is_prefix(&self.username_prefix) {
+            return Err(BadProvider::Prefix);
+        }
+        check_text("an issuer", &self.issuer)?;
+        check_list("audiences", self.audiences.len())?;
+        check_list("mapped claims", self.claim_map.len())?;
+        check_list("required claims", self.required_claims.len())?;
+        check_list("authorized parties", self.authorized_parties.len())?;
+        for audience in &self.audiences {
+            check_text("an audience", audience)?;
+        }
+        for party in &self.authorized_parties {
+            check_text("an authorized party", party)?;
+        }
+        if self.audiences.is_empty() && self.kind != ProviderKind::Clerk {
+            return Err(BadProvider::NoAudience);
+        }
+        for name in self.claim_map.keys() {
+            if !is_claim_name(name) || NOT_CLAIMS.contains(&name.as_str()) {
+                return Err(BadProvider::ClaimName(name.clone()));
+            }
+        }
+        self.keys().try_for_each(ProviderKey::check)
     }
 
     /// Encrypts the shared secret of the provider with this id.
@@ -156,6 +329,44 @@ impl Provider {
     pub fn is_prefix(text: &str) -> bool {
         !text.is_empty() && text.len() <= MAX_PREFIX_LENGTH && is_clean(text)
     }
+}
+
+impl ProviderKey {
+    fn sealed(&self) -> Option<&Sealed> {
+        match self {
+            ProviderKey::Hs256(sealed) => Some(sealed),
+            ProviderKey::Public { .. } | ProviderKey::KeySet { .. } => None,
+        }
+    }
+
+    fn check(&self) -> Result<(), BadProvider> {
+        match self {
+            ProviderKey::Hs256(_) => Ok(()),
+            ProviderKey::Public { algorithm, key } if !key.fits(*algorithm) => {
+                Err(BadProvider::KeyType(*algorithm))
+            }
+            ProviderKey::Public { key, .. } => Ok(key.check()?),
+            ProviderKey::KeySet { algorithms, .. } if algorithms.is_empty() => {
+                Err(BadProvider::NoAlgorithm)
+            }
+            ProviderKey::KeySet { .. } => Ok(()),
+        }
+    }
+}
+
+fn check_text(what: &'static str, text: &str) -> Result<(), BadProvider> {
+    let odd = |c: char| c.is_control() || c.is_whitespace();
+    if text.is_empty() || text.len() > MAX_TEXT_LENGTH || text.chars().any(odd) {
+        return Err(BadProvider::Text(what));
+    }
+    Ok(())
+}
+
+fn check_list(what: &'static str, length: usize) -> Result<(), BadProvider> {
+    if length > MAX_LIST {
+        return Err(BadProvider::TooMany(what));
+    }
+    Ok(())
 }
 
 fn sealing_context(id: Uuid) -> String {
@@ -186,8 +397,12 @@ pub(crate) mod tests {
             issuer: format!("{url}/auth/v1"),
             audiences: vec!["authenticated".into()],
             key: Provider::seal_shared_secret(id, &secret, keys).unwrap(),
+            more_keys: Vec::new(),
             username_prefix: prefix.into(),
             require_email: true,
+            claim_map: BTreeMap::new(),
+            required_claims: BTreeMap::new(),
+            authorized_parties: Vec::new(),
             enabled: true,
         }
     }

@@ -310,7 +310,7 @@ fn decode<T: DeserializeOwned>(text: &str) -> Result<Arc<T>, BadRecord> {
 }
 
 /// The fields that hold hashes and encrypted secrets, in every version.
-const SECRET_FIELDS: [&str; 3] = ["digest", "password", "key"];
+const SECRET_FIELDS: [&str; 4] = ["digest", "password", "key", "more_keys"];
 
 fn redact(value: &mut serde_json::Value) {
     match value {

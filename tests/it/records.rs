@@ -250,7 +250,10 @@ fn organizations_have_their_providers_rules_and_keys() {
         );
         assert!(provider.enabled && provider.require_email);
         assert_eq!(provider.audiences, ["authenticated"]);
-        assert_eq!(provider.shared_secret(&keys).unwrap().expose(), JWT_SECRET);
+        assert_eq!(
+            provider.shared_secret(&keys).unwrap().unwrap().expose(),
+            JWT_SECRET
+        );
         let Record::Alias(led_to) = &records[&RecordKey::Alias(*alias)] else {
             panic!("an alias")
         };

@@ -1,5 +1,7 @@
 //! Records to test with: one of every type, none of them from a real keyring.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
@@ -68,6 +70,7 @@ pub fn counter(id: OrganizationId) -> Organization {
         },
         allowed_origins: Vec::new(),
         providers: Vec::new(),
+        retired_prefixes: Vec::new(),
         created_at: second(0),
         marks: Marks::default(),
     }
@@ -83,8 +86,12 @@ pub fn organization(name: &str, keys: &Keyring) -> Organization {
         issuer: "https://project.example/auth/v1".into(),
         audiences: vec!["authenticated".into()],
         key: Provider::seal_shared_secret(id, &secret, keys).expect("a long secret"),
+        more_keys: Vec::new(),
         username_prefix: "user_".into(),
         require_email: false,
+        claim_map: BTreeMap::new(),
+        required_claims: BTreeMap::new(),
+        authorized_parties: Vec::new(),
         enabled: true,
     };
     Organization {
