@@ -21,15 +21,15 @@ macro_rules! labels {
         }
 
         impl $name {
-            /// The text of the label.
-            pub fn text(self) -> &'static str {
+            /// The text.
+            pub fn as_str(self) -> &'static str {
                 match self { $($name::$variant => $text,)* }
             }
         }
 
         impl EncodeLabelValue for $name {
             fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
-                EncodeLabelValue::encode(&self.text(), encoder)
+                EncodeLabelValue::encode(&self.as_str(), encoder)
             }
         }
     };

@@ -65,6 +65,13 @@ pub fn build_with_routes(config: Config, public: Routes) -> anyhow::Result<Assem
     );
     let keys = Arc::new(config.keys);
     let app = App::new(Arc::new(cached), keys, clock, metrics, config.hashing);
+    if config.key_sets.allow_private_addresses {
+        tracing::warn!(
+            "identity.allow_private_addresses is on: whoever may add a provider can make this server \
+             ask any address it reaches, and loopback ones without TLS; for development only"
+        );
+    }
+    let app = app.with_key_sets(config.key_sets);
     let socket = config.local_socket.as_path();
     let running = server::start_with_routes(
         Arc::new(app),

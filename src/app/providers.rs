@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::app::App;
 use crate::app::organizations::SetupError;
 use crate::app::tokens::ExchangeError;
@@ -35,7 +37,8 @@ pub struct NewSupabase<'a> {
 }
 
 /// What may happen to a provider that is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ProviderChange {
     /// New exchanges are accepted.
     Enable,
@@ -54,6 +57,9 @@ pub enum ProviderError {
     /// No provider of that name, or it has to stay.
     #[error(transparent)]
     CannotRemove(#[from] CannotRemove),
+    /// A change of which provider?
+    #[error("name the provider to change")]
+    NoName,
     /// The change was made, and some node may not know yet: exchanges may go on there.
     #[error("the change is stored, but another node may not know of it yet: {0}; run it again")]
     Unconfirmed(StoreError),
@@ -69,6 +75,15 @@ pub struct ProviderView {
     pub provider: Provider,
     /// `None`: no token has needed it since this process began.
     pub key_set: Option<KeySetStatus>,
+}
+
+impl From<Provider> for ProviderView {
+    fn from(provider: Provider) -> Self {
+        Self {
+            provider,
+            key_set: None,
+        }
+    }
 }
 
 impl App {

@@ -4,12 +4,11 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 
 use crate::app::App;
 use crate::app::organizations::NewOrganization;
-use crate::app::providers::NewSupabase;
 use crate::cli::output::Output;
 use crate::cli::runtime::block_on;
 use crate::config::fields::load_store;
@@ -42,38 +41,6 @@ pub enum OrgCommand {
         #[arg(long = "allow-origin", value_name = "ORIGIN")]
         allow_origins: Vec<Origin>,
     },
-}
-
-#[derive(Debug, Subcommand)]
-pub enum ProviderCommand {
-    /// Add an identity provider
-    #[command(subcommand)]
-    Add(AddProvider),
-}
-
-#[derive(Debug, Subcommand)]
-pub enum AddProvider {
-    /// A Supabase project that signs with its JWT secret (HS256)
-    Supabase(SupabaseArguments),
-}
-
-#[derive(Debug, Args)]
-pub struct SupabaseArguments {
-    /// The organization: org_... or its UUID
-    #[arg(long)]
-    org: OrganizationName,
-    /// What to call the provider
-    #[arg(long)]
-    name: String,
-    /// The project, such as https://abc123.supabase.co
-    #[arg(long, value_name = "URL")]
-    project_url: String,
-    /// The file with the project's JWT secret; - for standard input
-    #[arg(long, value_name = "FILE")]
-    jwt_secret_file: PathBuf,
-    /// What the MQTT usernames of its users begin with
-    #[arg(long, value_name = "PREFIX", default_value = "user_")]
-    username_prefix: String,
 }
 
 #[derive(Debug, Subcommand)]
@@ -155,35 +122,6 @@ pub fn org(flags: &Flags, command: OrgCommand, output: Output) -> anyhow::Result
     Ok(())
 }
 
-/// `ticketgate provider`
-pub fn provider(flags: &Flags, command: ProviderCommand, output: Output) -> anyhow::Result<()> {
-    let ProviderCommand::Add(AddProvider::Supabase(arguments)) = command;
-    let jwt_secret = read_secret(&arguments.jwt_secret_file)?;
-    let new = NewSupabase {
-        name: &arguments.name,
-        project_url: &arguments.project_url,
-        jwt_secret: &jwt_secret,
-        username_prefix: &arguments.username_prefix,
-    };
-    let organization = arguments.org.clone();
-    let provider = with_app(flags, async |app| {
-        Ok(app.add_supabase(organization, new).await?)
-    })?;
-    let text = format!(
-        "added provider {} for tokens of {}",
-        provider.name, provider.issuer
-    );
-    let value = json!({
-        "id": provider.id,
-        "name": provider.name,
-        "kind": provider.kind,
-        "issuer": provider.issuer,
-        "username_prefix": provider.username_prefix,
-    });
-    output.print(&value, &text);
-    Ok(())
-}
-
 /// `ticketgate key`
 pub fn key(flags: &Flags, command: KeyCommand, output: Output) -> anyhow::Result<()> {
     let KeyCommand::Create {
@@ -262,7 +200,8 @@ pub fn read_secret(path: &Path) -> anyhow::Result<Secret> {
     Ok(Secret::new(text.expose().trim_end_matches(['\r', '\n'])))
 }
 
-fn read_text(path: &Path) -> anyhow::Result<String> {
+/// A text from a file or standard input.
+pub fn read_text(path: &Path) -> anyhow::Result<String> {
     let context = || format!("cannot read {}", path.display());
     if path == Path::new("-") {
         let mut text = String::new();
@@ -275,7 +214,7 @@ fn read_text(path: &Path) -> anyhow::Result<String> {
 }
 
 /// Opens the store for one command.
-fn with_app<T>(
+pub fn with_app<T>(
     flags: &Flags,
     work: impl AsyncFnOnce(&App) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {

@@ -10,6 +10,7 @@ use crate::config::store::Places;
 use crate::config::{Config, ConfigErrors, LogSettings, StoreLocation};
 use crate::hooks::connection::BrokerConnection;
 use crate::http;
+use crate::identity::key_sets;
 use crate::keyring::{KeyList, Keyring};
 use crate::secret::Secret;
 use crate::store::cached;
@@ -35,6 +36,7 @@ pub fn read(source: Source) -> Result<Config, ConfigErrors> {
     let Places { store, folder } = reader.places();
     let cache = reader.cache();
     let keys = reader.keys(&folder);
+    let key_sets = reader.key_sets();
     let hashing = reader.hashing();
     let local_socket = reader.local_socket(&folder);
     let log = reader.log();
@@ -46,6 +48,7 @@ pub fn read(source: Source) -> Result<Config, ConfigErrors> {
             store,
             cache,
             keys,
+            key_sets,
             hashing,
             local_socket,
             brokers,
@@ -113,6 +116,7 @@ pub fn describe() -> String {
     let folder = reader.places().folder;
     reader.cache();
     reader.keys(&folder);
+    reader.key_sets();
     reader.hashing();
     reader.local_socket(&folder);
     reader.log();
@@ -281,6 +285,57 @@ impl Reader {
                     .mistake(format!("  {file}: {}: {error}; {cure}", path.display()));
                 None
             }
+        }
+    }
+
+    fn key_sets(&mut self) -> key_sets::Settings {
+        let default = key_sets::Settings::default();
+        let mut seconds = |name, example, meaning, most: u64, default: Duration| {
+            let field = Field {
+                name,
+                example,
+                meaning,
+            };
+            let parse = |text: &str| match at_least_one::<u64>(text)? {
+                seconds if seconds > most => Err(format!("must be at most {most}")),
+                seconds => Ok(seconds),
+            };
+            Duration::from_secs(self.with(field, default.as_secs(), parse))
+        };
+        let timeout = seconds(
+            "identity.fetch_seconds",
+            "3",
+            "How long fetching a provider's keys may take.",
+            30,
+            default.timeout,
+        );
+        let pause = seconds(
+            "identity.fetch_pause_seconds",
+            "10",
+            "The shortest time between two fetches of one provider's keys.",
+            3600,
+            default.pause,
+        );
+        let max_stale = seconds(
+            "identity.max_stale_seconds",
+            "21600",
+            "How long a provider's last good keys are used while it is down.",
+            30 * 86_400,
+            default.max_stale,
+        );
+        let meaning = "Providers at private addresses, and http:// on loopback: for development.";
+        let field = Field {
+            name: "identity.allow_private_addresses",
+            example: "false",
+            meaning,
+        };
+        let allow_private_addresses = self.parsed(field, default.allow_private_addresses);
+        key_sets::Settings {
+            allow_private_addresses,
+            timeout,
+            pause,
+            max_stale,
+            ..default
         }
     }
 

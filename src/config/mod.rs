@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 use crate::hooks::connection::BrokerConnection;
 use crate::http;
+use crate::identity::key_sets;
 use crate::keyring::Keyring;
 use crate::store::cached;
 use crate::store::redis::Settings as RedisSettings;
@@ -28,6 +29,8 @@ pub struct Config {
     pub cache: cached::Settings,
     /// The deployment's keys.
     pub keys: Keyring,
+    /// How the keys of identity providers are fetched.
+    pub key_sets: key_sets::Settings,
     /// How many slow password hashes may run at a time.
     pub hashing: usize,
     /// The socket for local calls.

@@ -7,10 +7,12 @@ use actix_web::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 
 use crate::app::api_keys::KeyError;
 use crate::app::doctor::ProbeError;
+use crate::app::providers::ProviderError;
 use crate::app::revoke::RevokeError;
 use crate::app::tokens::ExchangeError;
 use crate::http::wire::ErrorBody;
 use crate::identity::jwt::TokenError;
+use crate::org::organization::CannotRemove;
 use crate::store::port::StoreError;
 
 /// An error as a client of the API sees it.
@@ -106,6 +108,27 @@ impl From<RevokeError> for ApiError {
                 ..Self::new(503, "not_confirmed", &error.to_string())
             },
             RevokeError::Store(_) => Self::unavailable(&error),
+        }
+    }
+}
+
+impl From<ProviderError> for ApiError {
+    fn from(error: ProviderError) -> Self {
+        let text = error.to_string();
+        match &error {
+            ProviderError::NoSuchOrganization => Self::new(404, "organization_not_found", &text),
+            ProviderError::CannotRemove(CannotRemove::NoSuchProvider) => {
+                Self::new(404, "provider_not_found", &text)
+            }
+            ProviderError::CannotRemove(CannotRemove::TooManyRetired) => {
+                Self::new(409, "too_many_removed", &text)
+            }
+            ProviderError::NoName => Self::invalid_request(&text),
+            ProviderError::Unconfirmed(_) => Self {
+                operator_text: Some(text.clone()),
+                ..Self::new(503, "not_confirmed", &text)
+            },
+            ProviderError::Store(_) => Self::unavailable(&error),
         }
     }
 }

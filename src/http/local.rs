@@ -5,11 +5,15 @@ use std::str::FromStr;
 
 use actix_web::{HttpResponse, web};
 
+use crate::app::providers::ProviderError;
 use crate::app::revoke::selector::Selector;
 use crate::http::Edge;
 use crate::http::error::ApiError;
 use crate::http::tokens::read_json;
-use crate::http::wire::{InspectBody, InspectReply, RevokeBody, RevokeReply};
+use crate::http::wire::{
+    InspectBody, InspectReply, ProviderReply, ProvidersBody, ProvidersReply, RevokeBody, RevokeReply,
+};
+use crate::names::organization_id::OrganizationName;
 
 /// What a revoke may say, for whoever said something else.
 const POSSIBLE: &str = "say what to revoke in one of these ways: `target` (a token id, a username, \
@@ -49,6 +53,30 @@ async fn try_inspect(body: web::Payload, edge: &Edge) -> Result<InspectReply, Ap
         Some(inspection) => Ok(InspectReply::new(inspection, edge.app.now())),
         None => Err(no_such(selector.noun())),
     }
+}
+
+/// Shows providers, or changes one.
+pub async fn providers(body: web::Payload, edge: web::Data<Edge>) -> HttpResponse {
+    match try_providers(body, &edge).await {
+        Ok(reply) => HttpResponse::Ok().json(reply),
+        Err(error) => error.response(),
+    }
+}
+
+async fn try_providers(body: web::Payload, edge: &Edge) -> Result<ProvidersReply, ApiError> {
+    let body = read_json::<ProvidersBody>(body, edge.settings().api_body_limit).await?;
+    let organization: OrganizationName = parsed("organization", &body.organization)?;
+    let named = body.provider.as_deref();
+    let views = match body.change {
+        None => edge.app.providers(organization, named).await?,
+        Some(change) => {
+            let name = named.ok_or(ProviderError::NoName)?;
+            let changed = edge.app.change_provider(organization, name, change).await?;
+            vec![changed.into()]
+        }
+    };
+    let providers = views.into_iter().map(ProviderReply::new).collect();
+    Ok(ProvidersReply { providers })
 }
 
 fn no_such(noun: &str) -> ApiError {

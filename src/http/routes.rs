@@ -56,7 +56,7 @@ pub const PUBLIC: [Row; 4] = [
 ];
 
 /// The routes of the local socket.
-pub const LOCAL: [Row; 8] = [
+pub const LOCAL: [Row; 9] = [
     row("GET", "/health/ready", Access::LocalSocket, || {
         web::get().to(health::ready_in_detail)
     }),
@@ -80,6 +80,9 @@ pub const LOCAL: [Row; 8] = [
     }),
     row("POST", "/doctor/end", Access::LocalSocket, || {
         web::post().to(doctor::end)
+    }),
+    row("POST", "/providers", Access::LocalSocket, || {
+        web::post().to(local::providers)
     }),
 ];
 

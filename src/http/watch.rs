@@ -101,7 +101,7 @@ impl Sighting {
         Self {
             connection: broker.name.clone(),
             method: method(raw),
-            outcome: answer.label().text(),
+            outcome: answer.label().as_str(),
             reason: answer.deny_reason().map(DenyReason::text),
         }
     }
@@ -212,7 +212,7 @@ impl Watch {
         {
             one.questions.push(SeenQuestion {
                 connection: sighting.connection,
-                question: call.label().text().to_owned(),
+                question: call.label().as_str().to_owned(),
                 method: sighting.method.to_owned(),
                 outcome: sighting.outcome.to_owned(),
                 reason: sighting.reason.map(str::to_owned),

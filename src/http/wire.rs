@@ -1,13 +1,20 @@
 //! Published JSON names, here and nowhere else.
 
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::app::doctor::Probe;
 use crate::app::inspect::{Inspected, Inspection};
+use crate::app::providers::{ProviderChange, ProviderView};
 use crate::app::revoke::Revoked;
 use crate::app::revoke::target::Target;
 use crate::app::tokens::MintedToken;
+use crate::identity::key_sets::KeySetStatus;
+use crate::org::claim_path::ClaimPath;
+use crate::org::provider::ProviderKey;
 use crate::secret::Secret;
 use crate::store::status::{SharedStatus, Status};
 
@@ -496,4 +503,129 @@ fn whole_seconds(time: jiff::Timestamp) -> String {
 
 fn secret<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
     Ok(Option::<String>::deserialize(deserializer)?.map(Secret::new))
+}
+
+/// The body of `POST /providers` on the local socket.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProvidersBody {
+    /// The organization's id or UUID.
+    pub organization: String,
+    /// One provider's name or id; none: all of them.
+    #[serde(default)]
+    pub provider: Option<String>,
+    /// What to do with it; nothing: only show.
+    #[serde(default)]
+    pub change: Option<ProviderChange>,
+}
+
+/// Providers, as the local socket shows them.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ProvidersReply {
+    /// The providers. After a change: how it is, or was, now.
+    pub providers: Vec<ProviderReply>,
+}
+
+/// One provider.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ProviderReply {
+    /// The `integration_id`.
+    pub id: Uuid,
+    /// What its owner calls it.
+    pub name: String,
+    /// The product.
+    pub kind: String,
+    /// Whether new exchanges are accepted.
+    pub enabled: bool,
+    /// The exact `iss`.
+    pub issuer: String,
+    /// The accepted `aud`.
+    pub audiences: Vec<String>,
+    /// What its tokens are signed with.
+    pub signed_with: Vec<String>,
+    /// What usernames begin with.
+    pub username_prefix: String,
+    /// Whether an e-mail address is required.
+    pub require_email: bool,
+    /// Where topic rules find claims.
+    pub claim_map: BTreeMap<String, ClaimPath>,
+    /// What a token must say.
+    pub required_claims: BTreeMap<ClaimPath, Option<String>>,
+    /// The accepted `azp`.
+    pub authorized_parties: Vec<String>,
+    /// How its key set stands in this process; `None`: it has none, or nobody has needed it.
+    pub key_set: Option<KeySetReply>,
+}
+
+/// How a key set stands.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct KeySetReply {
+    /// `fresh`, `stale` or `missing`.
+    pub state: String,
+    /// `<kid> <algorithm>` of each key.
+    pub keys: Vec<String>,
+    /// How many published keys could not be used, by why.
+    pub skipped: BTreeMap<String, usize>,
+    /// When it was fetched.
+    pub fetched_at: Option<Timestamp>,
+    /// Until when it is used if no newer one comes.
+    pub usable_until: Option<Timestamp>,
+    /// What the last fetch failed with.
+    pub error: Option<String>,
+    /// How often it was fetched.
+    pub fetches: u64,
+    /// How often that failed.
+    pub failures: u64,
+}
+
+impl ProviderReply {
+    /// A provider with how its key set stands.
+    pub fn new(view: ProviderView) -> Self {
+        let ProviderView { provider, key_set } = view;
+        let signed_with = provider.keys().map(|key| match key {
+            ProviderKey::Hs256(_) => "HS256 with a shared secret".to_owned(),
+            ProviderKey::Public { algorithm, .. } => format!("{algorithm} with a pasted key"),
+            ProviderKey::KeySet { source, algorithms } => {
+                let names: Vec<&str> = algorithms.iter().map(|one| one.as_str()).collect();
+                format!("{} with the keys of {source}", names.join(", "))
+            }
+        });
+        Self {
+            id: provider.id,
+            kind: provider.kind.as_str().to_owned(),
+            enabled: provider.enabled,
+            signed_with: signed_with.collect(),
+            require_email: provider.require_email,
+            key_set: key_set.map(KeySetReply::new),
+            name: provider.name,
+            issuer: provider.issuer,
+            audiences: provider.audiences,
+            username_prefix: provider.username_prefix,
+            claim_map: provider.claim_map,
+            required_claims: provider.required_claims,
+            authorized_parties: provider.authorized_parties,
+        }
+    }
+}
+
+impl KeySetReply {
+    fn new(status: KeySetStatus) -> Self {
+        let keys = status.keys.into_iter().map(|(kid, algorithm)| {
+            let kid = kid.unwrap_or_else(|| "(no kid)".to_owned());
+            format!("{kid} {algorithm}")
+        });
+        let skipped = status.skipped.into_iter();
+        Self {
+            state: status.state.as_str().to_owned(),
+            keys: keys.collect(),
+            skipped: skipped
+                .map(|(reason, count)| (reason.as_str().to_owned(), count))
+                .collect(),
+            fetched_at: status.fetched_at,
+            usable_until: status.usable_until,
+            error: status.error.map(|error| error.to_string()),
+            fetches: status.fetches,
+            failures: status.failures,
+        }
+    }
 }

@@ -47,6 +47,15 @@ impl OrganizationId {
 
 text_name!(OrganizationId, NotAnOrganization);
 
+impl fmt::Display for OrganizationName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OrganizationName::Id(id) => write!(f, "{id}"),
+            OrganizationName::Alias(alias) => write!(f, "{alias}"),
+        }
+    }
+}
+
 impl fmt::Debug for OrganizationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -5,6 +5,7 @@ mod credentials;
 mod doctor;
 mod exchange;
 mod hooks;
+mod identity;
 mod program;
 mod rabbitmq;
 mod race;

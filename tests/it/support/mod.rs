@@ -1,8 +1,10 @@
 //! What the tests share: a server in this process, the program as a process, a private RabbitMQ and
-//! RMQTT, private Redis servers, a network that fails, several servers on one store.
+//! RMQTT, private Redis servers, identity providers good and bad, a network that fails, several servers on one store.
 
+pub mod issuer;
 pub mod mqtt;
 pub mod nodes;
+pub mod openid;
 pub mod program;
 pub mod proxy;
 pub mod rabbitmq;

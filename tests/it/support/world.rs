@@ -17,7 +17,7 @@ use ticketgate::hooks::dialect::{Dialect, DialectName, RulesInReply};
 use ticketgate::hooks::mosquitto_go_auth::{self, ResponseMode};
 use ticketgate::http::Settings;
 use ticketgate::http::server::{self, Stopper};
-use ticketgate::identity::jwt;
+use ticketgate::identity::{jwt, key_sets};
 use ticketgate::keyring::Keyring;
 use ticketgate::metrics::Metrics;
 use ticketgate::names::organization_id::{OrganizationId, OrganizationName};
@@ -50,6 +50,8 @@ pub struct Plan {
     pub wrap: Option<Wrap>,
     /// Puts another store in front of the cache.
     pub front: Option<Wrap>,
+    /// How the keys of identity providers are fetched.
+    pub key_sets: key_sets::Settings,
 }
 
 /// A running server and what is known about it. It stops when this is dropped.
@@ -98,6 +100,7 @@ impl Default for Plan {
             foreign_names: ForeignNames::Deny,
             wrap: None,
             front: None,
+            key_sets: key_sets::Settings::default(),
         }
     }
 }
@@ -134,7 +137,7 @@ impl World {
         };
         let keys = Arc::new(Keyring::random());
         let app = App::new(Arc::clone(&store), keys, clock, Arc::clone(&metrics), 1);
-        let app = Arc::new(app);
+        let app = Arc::new(app.with_key_sets(plan.key_sets));
         let (organization, alias) = set_up(&app, &plan.policy).await;
         let isolation = plan
             .isolation
