@@ -1,0 +1,1 @@
+//! `ticketgate provider`, as a person uses it.
