@@ -202,6 +202,10 @@ fn status(provider: &ProviderReply) -> String {
     lines.extend(set.keys.iter().map(|key| format!("  key {key}")));
     let skipped = set.skipped.iter();
     lines.extend(skipped.map(|(reason, count)| format!("  skipped {count}: {reason}")));
-    lines.extend(set.error.iter().map(|error| format!("  last error: {error}")));
+    lines.extend(
+        set.error
+            .iter()
+            .map(|error| format!("  last error: {error}")),
+    );
     lines.join("\n")
 }

@@ -11,7 +11,8 @@ use crate::http::Edge;
 use crate::http::error::ApiError;
 use crate::http::tokens::read_json;
 use crate::http::wire::{
-    InspectBody, InspectReply, ProviderReply, ProvidersBody, ProvidersReply, RevokeBody, RevokeReply,
+    InspectBody, InspectReply, ProviderReply, ProvidersBody, ProvidersReply, RevokeBody,
+    RevokeReply,
 };
 use crate::names::organization_id::OrganizationName;
 

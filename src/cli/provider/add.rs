@@ -346,7 +346,10 @@ fn required_claims(texts: &[String]) -> anyhow::Result<Vec<(ClaimPath, Option<St
             None => (text.as_str(), None),
         };
         let path = path.parse();
-        Ok((path.with_context(|| format!("--require-claim {text}"))?, value))
+        Ok((
+            path.with_context(|| format!("--require-claim {text}"))?,
+            value,
+        ))
     };
     texts.iter().map(parse).collect()
 }
@@ -382,7 +385,9 @@ fn store(
         lines.push(format!("added provider {name} for tokens of {issuer}"));
         warn_of_plain_http(provider);
     }
-    let replies = made.into_iter().map(|provider| ProviderReply::new(provider.into()));
+    let replies = made
+        .into_iter()
+        .map(|provider| ProviderReply::new(provider.into()));
     let mut replies: Vec<ProviderReply> = replies.collect();
     let value = match replies.len() {
         1 => serde_json::to_value(replies.remove(0))?,

@@ -48,11 +48,26 @@ async fn what_is_no_key_set_is_no_answer_and_no_denial() {
     let deep = format!("{{\"keys\":{}", "[".repeat(200_000));
     for (what, answer) in [
         ("50 MB", megabyte.clone()),
-        ("50 MB that say so", megabyte.with("content-length: 52428800")),
+        (
+            "50 MB that say so",
+            megabyte.with("content-length: 52428800"),
+        ),
         ("never", silent),
         ("redirected", moved),
-        ("missing", Answer { status: "404 Not Found", ..Answer::body("") }),
-        ("broken", Answer { status: "500 Oops", ..Answer::body("") }),
+        (
+            "missing",
+            Answer {
+                status: "404 Not Found",
+                ..Answer::body("")
+            },
+        ),
+        (
+            "broken",
+            Answer {
+                status: "500 Oops",
+                ..Answer::body("")
+            },
+        ),
         ("cut short", Answer::body("{").with("content-length: 1000")),
         ("a page", Answer::body("<html>")),
         ("nothing", Answer::body("")),
@@ -69,21 +84,35 @@ async fn what_is_no_key_set_is_no_answer_and_no_denial() {
     ] {
         let scene = Scene::with(quick(), Signer::rsa()).await;
         scene.issuer.publish(&[scene.signer.jwk("one")]);
-        scene.issuer.answer("/moved", Answer::json(&json!({"keys": [scene.signer.jwk("one")]})));
+        scene.issuer.answer(
+            "/moved",
+            Answer::json(&json!({"keys": [scene.signer.jwk("one")]})),
+        );
         scene.issuer.answer("/keys", answer);
         scene.assert(&scene.good(), DOWN.0, DOWN.1, what).await;
         // A shared secret that was published must not verify anything.
         let forged = Signer::Secret(b"secret".to_vec()).sign("one", &scene.claims());
         assert_ne!(scene.exchange(&forged).await.0, 200, "{what}");
-        assert_eq!(scene.issuer.asked("/keys"), 1, "{what}: a pause between fetches");
+        assert_eq!(
+            scene.issuer.asked("/keys"),
+            1,
+            "{what}: a pause between fetches"
+        );
         assert_eq!(scene.issuer.asked("/moved"), 0, "{what}");
         let status = scene.status();
-        assert_eq!((status.state, status.failures), (KeySetLabel::Missing, 1), "{what}");
+        assert_eq!(
+            (status.state, status.failures),
+            (KeySetLabel::Missing, 1),
+            "{what}"
+        );
         assert!(status.error.is_some(), "{what}");
         scene.issuer.publish(&[scene.signer.jwk("one")]);
         scene.later(11);
         scene.assert(&scene.good(), 200, "ok", what).await;
-        assert_eq!((scene.status().state, scene.status().error), (KeySetLabel::Fresh, None));
+        assert_eq!(
+            (scene.status().state, scene.status().error),
+            (KeySetLabel::Fresh, None)
+        );
     }
 }
 
@@ -94,7 +123,9 @@ async fn odd_keys_beside_a_good_one_are_left_out() {
     odd["use"] = json!("enc");
     let shared = json!({"kty": "oct", "kid": "shared", "k": "c2VjcmV0"});
     let future = json!({"kty": "AKP", "kid": "future", "alg": "ML-DSA-44", "pub": "AA"});
-    scene.issuer.publish(&[odd, shared, future, scene.signer.jwk("one")]);
+    scene
+        .issuer
+        .publish(&[odd, shared, future, scene.signer.jwk("one")]);
     scene.assert(&scene.good(), 200, "ok", "the good one").await;
     let status = scene.status();
     assert_eq!(status.keys.len(), 1);
@@ -118,18 +149,30 @@ async fn the_last_good_keys_outlive_an_hour_without_the_provider_but_not_a_day()
     scene.assert(&scene.good(), 200, "ok", "up").await;
     scene.issuer.down(true);
     scene.later(3_601);
-    scene.assert(&scene.good(), 200, "ok", "down for an hour").await;
+    scene
+        .assert(&scene.good(), 200, "ok", "down for an hour")
+        .await;
     assert_eq!(scene.status().state, KeySetLabel::Stale);
     let unknown = scene.signer.sign("two", &scene.claims());
-    scene.assert(&unknown, DOWN.0, DOWN.1, "nobody can say").await;
+    scene
+        .assert(&unknown, DOWN.0, DOWN.1, "nobody can say")
+        .await;
     scene.later(6 * 3_600);
-    scene.assert(&scene.good(), DOWN.0, DOWN.1, "down for too long").await;
+    scene
+        .assert(&scene.good(), DOWN.0, DOWN.1, "down for too long")
+        .await;
     scene.issuer.down(false);
     scene.later(11);
     scene.assert(&scene.good(), 200, "ok", "up again").await;
     let text = scene.world.app.render_metrics();
-    assert!(text.contains(r#"ticketgate_key_sets{state="fresh"} 1"#), "{text}");
-    assert!(text.contains(r#"ticketgate_key_set_fetches_total{outcome="failed"}"#), "{text}");
+    assert!(
+        text.contains(r#"ticketgate_key_sets{state="fresh"} 1"#),
+        "{text}"
+    );
+    assert!(
+        text.contains(r#"ticketgate_key_set_fetches_total{outcome="failed"}"#),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -144,7 +187,9 @@ async fn a_key_that_was_taken_back_ends_with_the_age_of_its_set() {
     ] {
         let scene = Scene::start().await;
         let keys = |keys: Value| Answer::json(&json!({ "keys": keys })).with(header);
-        scene.issuer.answer("/keys", keys(json!([scene.signer.jwk("one")])));
+        scene
+            .issuer
+            .answer("/keys", keys(json!([scene.signer.jwk("one")])));
         scene.assert(&scene.good(), 200, "ok", header).await;
         let new = Signer::rsa();
         scene.issuer.answer("/keys", keys(json!([new.jwk("two")])));
@@ -152,8 +197,12 @@ async fn a_key_that_was_taken_back_ends_with_the_age_of_its_set() {
         scene.assert(&scene.good(), 200, "ok", header).await;
         assert_eq!(scene.issuer.asked("/keys"), 1, "{header}");
         scene.later(good_for * 3 / 10 + 1);
-        scene.assert(&scene.good(), 401, "invalid_token", header).await;
-        scene.assert(&new.sign("two", &scene.claims()), 200, "ok", header).await;
+        scene
+            .assert(&scene.good(), 401, "invalid_token", header)
+            .await;
+        scene
+            .assert(&new.sign("two", &scene.claims()), 200, "ok", header)
+            .await;
     }
 }
 
@@ -164,10 +213,15 @@ async fn private_addresses_are_not_asked() {
         ..plan()
     };
     let scene = Scene::with(plan, Signer::rsa()).await;
-    scene.assert(&scene.good(), DOWN.0, DOWN.1, "loopback").await;
+    scene
+        .assert(&scene.good(), DOWN.0, DOWN.1, "loopback")
+        .await;
     assert_eq!(scene.issuer.asked_at_all(), 0);
     let error = scene.status().error.unwrap().to_string();
-    assert!(error.contains("identity.allow_private_addresses"), "{error}");
+    assert!(
+        error.contains("identity.allow_private_addresses"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -179,7 +233,9 @@ async fn discovery_must_be_of_the_same_issuer() {
     let draft = Draft::new("found", "found_");
     let provider = oidc::provider(draft, &url, None, vec![AUDIENCE.into()], [].into()).unwrap();
     add(&scene.world, provider).await;
-    let token = scene.signer.sign("one", &scene.claims_with("iss", json!(url)));
+    let token = scene
+        .signer
+        .sign("one", &scene.claims_with("iss", json!(url)));
     let keys = format!("{url}/keys");
     for document in [
         json!({"issuer": "https://other.example", "jwks_uri": keys}),
@@ -209,15 +265,34 @@ impl BadlyCertified {
     fn start(port: u16) -> Self {
         let folder = tempfile::TempDir::new().unwrap();
         let made = Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"])
-            .args(["-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "1"])
-            .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+            ])
+            .args([
+                "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "1",
+            ])
+            .args([
+                "-subj",
+                "/CN=localhost",
+                "-addext",
+                "subjectAltName=DNS:localhost",
+            ])
             .current_dir(folder.path())
             .stderr(Stdio::null())
             .status();
-        assert!(made.expect("openssl is installed by scripts/test").success());
+        assert!(
+            made.expect("openssl is installed by scripts/test")
+                .success()
+        );
         let server = Command::new("openssl")
-            .args(["s_server", "-key", "key.pem", "-cert", "cert.pem", "-WWW", "-quiet"])
+            .args([
+                "s_server", "-key", "key.pem", "-cert", "cert.pem", "-WWW", "-quiet",
+            ])
             .args(["-accept", &format!("127.0.0.1:{port}")])
             .current_dir(folder.path())
             .stdin(Stdio::null())
@@ -252,15 +327,29 @@ async fn a_certificate_that_nobody_signed_is_refused() {
     let provider = provider.unwrap();
     let id = provider.id;
     add(&scene.world, provider).await;
-    let token = scene.signer.sign("one", &scene.claims_with("iss", json!(url)));
+    let token = scene
+        .signer
+        .sign("one", &scene.claims_with("iss", json!(url)));
     let organization = scene.world.organization.clone();
     // Until the TLS server listens, the connection is refused.
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
     loop {
         scene.assert(&token, DOWN.0, DOWN.1, "self-signed").await;
         let name = ticketgate::names::organization_id::OrganizationName::Id(organization.clone());
-        let views = scene.world.app.providers(name, Some(&id.to_string())).await.unwrap();
-        let error = views[0].key_set.as_ref().unwrap().error.as_ref().unwrap().to_string();
+        let views = scene
+            .world
+            .app
+            .providers(name, Some(&id.to_string()))
+            .await
+            .unwrap();
+        let error = views[0]
+            .key_set
+            .as_ref()
+            .unwrap()
+            .error
+            .as_ref()
+            .unwrap()
+            .to_string();
         if error.contains("certificate") {
             break;
         }

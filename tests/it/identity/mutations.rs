@@ -97,13 +97,18 @@ fn a_changed_token_never_passes() {
     for case in &cases {
         assert!(case.verify(&case.token).is_ok());
     }
-    let strategy = (0..cases.len(), 0..8_u8, any::<usize>(), prop_oneof![
-        proptest::char::range('!', '~'),
-        Just('.'),
-        Just('='),
-        Just('\n'),
-        Just('é'),
-    ]);
+    let strategy = (
+        0..cases.len(),
+        0..8_u8,
+        any::<usize>(),
+        prop_oneof![
+            proptest::char::range('!', '~'),
+            Just('.'),
+            Just('='),
+            Just('\n'),
+            Just('é'),
+        ],
+    );
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
         cases: 4_096,
         failure_persistence: None,

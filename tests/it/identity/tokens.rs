@@ -43,7 +43,11 @@ async fn none_is_no_algorithm() {
     }
     let good = scene.good();
     let (signed, _) = good.rsplit_once('.').unwrap();
-    for cut in [format!("{signed}."), signed.to_owned(), format!("{good}.{good}")] {
+    for cut in [
+        format!("{signed}."),
+        signed.to_owned(),
+        format!("{good}.{good}"),
+    ] {
         scene.assert(&cut, BAD.0, BAD.1, "cut").await;
     }
 }
@@ -53,8 +57,16 @@ async fn a_public_key_is_no_shared_secret() {
     let scene = Scene::start().await;
     let jwk = scene.signer.jwk("one");
     let modulus = B64.decode(jwk["n"].as_str().unwrap()).unwrap();
-    let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n", STANDARD.encode(&modulus));
-    for secret in [modulus, pem.into_bytes(), jwk.to_string().into_bytes(), vec![]] {
+    let pem = format!(
+        "-----BEGIN PUBLIC KEY-----\n{}\n",
+        STANDARD.encode(&modulus)
+    );
+    for secret in [
+        modulus,
+        pem.into_bytes(),
+        jwk.to_string().into_bytes(),
+        vec![],
+    ] {
         let token = Signer::Secret(secret).sign("one", &scene.claims());
         scene.assert(&token, BAD.0, BAD.1, "HS256").await;
     }
@@ -64,7 +76,9 @@ async fn a_public_key_is_no_shared_secret() {
 async fn another_algorithm_than_the_keys_is_refused() {
     let scene = Scene::start().await;
     let claims = scene.claims().to_string();
-    for algorithm in ["PS256", "RS384", "RS512", "ES256", "EdDSA", "ES256K", "rs256"] {
+    for algorithm in [
+        "PS256", "RS384", "RS512", "ES256", "EdDSA", "ES256K", "rs256",
+    ] {
         let header = json!({"alg": algorithm, "kid": "one"}).to_string();
         let token = scene.signer.sign_text(&header, &claims);
         scene.assert(&token, BAD.0, BAD.1, algorithm).await;
@@ -99,11 +113,15 @@ async fn a_key_id_is_only_a_name() {
     ] {
         let header = json!({"alg": "RS256", "kid": kid}).to_string();
         let token = scene.signer.sign_text(&header, &claims);
-        scene.assert(&token, BAD.0, BAD.1, &format!("{kid:.40}")).await;
+        scene
+            .assert(&token, BAD.0, BAD.1, &format!("{kid:.40}"))
+            .await;
     }
     let header = json!({"alg": "RS256", "kid": "k".repeat(64 * 1024)}).to_string();
     let token = scene.signer.sign_text(&header, &claims);
-    scene.assert(&token, 413, "request_too_large", "64 KB").await;
+    scene
+        .assert(&token, 413, "request_too_large", "64 KB")
+        .await;
     assert_eq!(other.issuer.asked_at_all(), 0);
     // The only key may go unnamed.
     let token = scene.signer.sign_text(r#"{"alg":"RS256"}"#, &claims);
@@ -170,13 +188,20 @@ async fn unusual_forms_are_refused() {
         format!(" {good}"),
         format!("{good}\n"),
         format!("{}.\n{}.{}", parts[0], parts[1], parts[2]),
-        format!("{}.{}.{}", parts[0], parts[1], parts[2].replace(['-', '_'], "+")),
+        format!(
+            "{}.{}.{}",
+            parts[0],
+            parts[1],
+            parts[2].replace(['-', '_'], "+")
+        ),
         format!("{}.{}.{}A", parts[0], parts[1], parts[2]),
         format!("Bearer {good}"),
         jwe.to_owned(),
         "x".repeat(17_000),
     ] {
-        scene.assert(&token, BAD.0, BAD.1, &format!("{token:.60}")).await;
+        scene
+            .assert(&token, BAD.0, BAD.1, &format!("{token:.60}"))
+            .await;
     }
 }
 
@@ -227,7 +252,9 @@ async fn each_claim_has_one_reading() {
     }
     let endless = scene.claims().to_string();
     let endless = endless.replace(&(now + 600).to_string(), "1e400");
-    let token = scene.signer.sign_text(r#"{"alg":"RS256","kid":"one"}"#, &endless);
+    let token = scene
+        .signer
+        .sign_text(r#"{"alg":"RS256","kid":"one"}"#, &endless);
     scene.assert(&token, BAD.0, BAD.1, "1e400").await;
 }
 
@@ -236,7 +263,10 @@ async fn an_issuer_is_known_to_its_organization_only() {
     let (ours, theirs) = (Scene::start().await, Scene::start().await);
     let body = json!({"organization_id": theirs.world.organization, "token": ours.good()});
     let (status, reply) = theirs.world.exchange(&body).await;
-    assert_eq!((status, &reply["error"]), (404, &json!("provider_not_found")));
+    assert_eq!(
+        (status, &reply["error"]),
+        (404, &json!("provider_not_found"))
+    );
     assert_eq!(ours.issuer.asked_at_all(), 0, "nobody asks for a stranger");
 }
 
@@ -254,16 +284,26 @@ async fn a_provider_that_is_off_makes_no_new_logins() {
     change(&scene.world, "oidc", ProviderChange::Enable).await;
     scene.assert(&token, 200, "ok", "on").await;
     change(&scene.world, "oidc", ProviderChange::Remove).await;
-    scene.assert(&token, 404, "provider_not_found", "gone").await;
+    scene
+        .assert(&token, 404, "provider_not_found", "gone")
+        .await;
 }
 
 #[tokio::test]
 async fn another_project_of_the_same_product_is_a_stranger() {
-    let (world, issuer, signer) = (World::with(plan()).await, Issuer::start().await, Signer::rsa());
+    let (world, issuer, signer) = (
+        World::with(plan()).await,
+        Issuer::start().await,
+        Signer::rsa(),
+    );
     issuer.publish(&[signer.jwk("google")]);
     let keys = format!("{}/keys", issuer.url).parse().unwrap();
     let draft = Draft::new("firebase", "fb_");
-    add(&world, firebase::provider(draft, "our-project", Some(keys)).unwrap()).await;
+    add(
+        &world,
+        firebase::provider(draft, "our-project", Some(keys)).unwrap(),
+    )
+    .await;
     let now = world.now().as_second();
     // Google signs for every project with the same keys.
     let claims = |project: &str, audience: &str| {
@@ -279,7 +319,10 @@ async fn another_project_of_the_same_product_is_a_stranger() {
         world.exchange(&body).await.0
     };
     assert_eq!(exchange(&claims("our-project", "our-project")).await, 200);
-    assert_eq!(exchange(&claims("their-project", "their-project")).await, 404);
+    assert_eq!(
+        exchange(&claims("their-project", "their-project")).await,
+        404
+    );
     assert_eq!(exchange(&claims("their-project", "our-project")).await, 404);
     assert_eq!(exchange(&claims("our-project", "their-project")).await, 401);
     let mut never = claims("our-project", "our-project");
@@ -310,7 +353,9 @@ async fn a_clerk_token_is_for_the_page_that_asked_for_it() {
     ] {
         claims["azp"] = azp.clone();
         let token = scene.signer.sign("one", &claims);
-        scene.assert(&token, expected.0, expected.1, &azp.to_string()).await;
+        scene
+            .assert(&token, expected.0, expected.1, &azp.to_string())
+            .await;
     }
 }
 
@@ -328,18 +373,32 @@ async fn pasted_keys_verify_and_short_secrets_are_refused() {
         let draft = Draft::new(&prefix, &prefix);
         let audiences = vec![AUDIENCE.to_owned()];
         let made = world.app.add_made_providers(organization(), |keys| {
-            Ok(vec![custom::provider(draft, &issuer, audiences, key, keys)?])
+            Ok(vec![custom::provider(
+                draft, &issuer, audiences, key, keys,
+            )?])
         });
         made.await.unwrap();
-        let claims = json!({"iss": issuer, "aud": AUDIENCE, "sub": "a", "email": "a@b", "exp": now + 60});
+        let claims =
+            json!({"iss": issuer, "aud": AUDIENCE, "sub": "a", "email": "a@b", "exp": now + 60});
         let exchange = async |token: String| {
             let body = json!({"organization_id": world.organization, "token": token});
             world.exchange(&body).await.0
         };
-        assert_eq!(exchange(signer.sign("whatever", &claims)).await, 200, "{issuer}");
+        assert_eq!(
+            exchange(signer.sign("whatever", &claims)).await,
+            200,
+            "{issuer}"
+        );
         let others = [Signer::rsa(), Signer::p256(), Signer::ed25519()];
-        for other in others.iter().chain([&Signer::Secret(jwk.clone().into_bytes())]) {
-            assert_eq!(exchange(other.sign("whatever", &claims)).await, 401, "{issuer}");
+        for other in others
+            .iter()
+            .chain([&Signer::Secret(jwk.clone().into_bytes())])
+        {
+            assert_eq!(
+                exchange(other.sign("whatever", &claims)).await,
+                401,
+                "{issuer}"
+            );
         }
     }
     let short = world.app.add_made_providers(organization(), |keys| {
@@ -367,7 +426,9 @@ async fn a_storm_of_unknown_keys_costs_one_fetch() {
     scene.world.login("bob").await;
     // A new key is found as soon as the pause is over.
     let new = Signer::p256();
-    scene.issuer.publish(&[scene.signer.jwk("one"), new.jwk("two")]);
+    scene
+        .issuer
+        .publish(&[scene.signer.jwk("one"), new.jwk("two")]);
     let token = new.sign("two", &claims);
     scene.assert(&token, BAD.0, BAD.1, "in the pause").await;
     scene.later(11);
@@ -385,7 +446,9 @@ async fn claims_reach_the_topic_rules() {
     provider.claim_map = [("role".to_owned(), "app.roles".parse().unwrap())].into();
     add(&scene.world, provider).await;
     scene.issuer.answer("/other", Answer::body("x"));
-    let token = scene.signer.sign("one", &scene.claims_with("app", json!({"roles": "driver"})));
+    let token = scene
+        .signer
+        .sign("one", &scene.claims_with("app", json!({"roles": "driver"})));
     let body = json!({"organization_id": scene.world.organization, "token": token});
     let (status, reply) = scene.world.exchange(&body).await;
     assert_eq!(status, 200, "{reply}");

@@ -126,7 +126,9 @@ impl Issuer {
             state.answers.get(&path).cloned()
         };
         let Some(answer) = answer else {
-            let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await;
+            let _ = stream
+                .write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+                .await;
             return;
         };
         if answer.silent {

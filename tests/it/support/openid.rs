@@ -32,10 +32,9 @@ impl OpenId {
             .expect("node runs; on Debian: scripts/install-packages nodejs npm");
         let orders = process.stdin.take();
         let mut lines = BufReader::new(process.stdout.take().unwrap());
-        let mut url = String::new();
-        lines.read_line(&mut url).unwrap();
+        let url = next_line(&mut lines, "http://");
         Self {
-            url: url.trim().to_owned(),
+            url,
             process,
             orders,
             lines,
@@ -45,9 +44,7 @@ impl OpenId {
     /// `rotate` or `retire`; see tests/oidc/server.mjs.
     pub fn order(&mut self, order: &str) {
         writeln!(self.orders.as_mut().unwrap(), "{order}").unwrap();
-        let mut done = String::new();
-        self.lines.read_line(&mut done).unwrap();
-        assert_eq!(done.trim(), "done");
+        next_line(&mut self.lines, "done");
     }
 
     /// An access token of a client, signed so.
@@ -60,6 +57,21 @@ impl OpenId {
         let reply: Value = call.send().await.unwrap().json().await.unwrap();
         let token = reply["access_token"].as_str();
         token.unwrap_or_else(|| panic!("{reply}")).to_owned()
+    }
+}
+
+/// The next line that begins so. The library writes some of its own.
+fn next_line(lines: &mut BufReader<ChildStdout>, beginning: &str) -> String {
+    loop {
+        let mut line = String::new();
+        let length = lines.read_line(&mut line).unwrap();
+        assert_ne!(
+            length, 0,
+            "the OpenID provider ended; try `node tests/oidc/server.mjs`"
+        );
+        if line.starts_with(beginning) {
+            return line.trim().to_owned();
+        }
     }
 }
 
