@@ -14,6 +14,7 @@ use ticketgate::hooks::dialect::Dialect;
 use ticketgate::hooks::rabbitmq;
 use ticketgate::http::server::{Stopper, run_event_loop};
 use ticketgate::http::{self, routes};
+use ticketgate::identity::key_sets;
 use ticketgate::names::organization_id::OrganizationId;
 use ticketgate::secret::Secret;
 use ticketgate::store::cached;
@@ -75,6 +76,7 @@ fn config(setup: &Setup) -> anyhow::Result<Config> {
             ..cached::Settings::default()
         },
         keys: setup.keyring()?,
+        key_sets: key_sets::Settings::default(),
         hashing: 1,
         local_socket: setup.local_socket.clone(),
         brokers: vec![

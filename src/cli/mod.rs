@@ -59,7 +59,7 @@ enum Command {
     Org(setup::OrgCommand),
     /// Identity providers whose tokens may be exchanged
     #[command(subcommand)]
-    Provider(Box<provider::ProviderCommand>),
+    Provider(provider::ProviderCommand),
     /// API keys
     #[command(subcommand)]
     Key(setup::KeyCommand),
@@ -117,7 +117,7 @@ impl Cli {
                 Ok(())
             }
             Command::Org(command) => setup::org(&flags, command, output),
-            Command::Provider(command) => provider::run(&flags, *command, output),
+            Command::Provider(command) => provider::run(&flags, command, output),
             Command::Key(command) => setup::key(&flags, command, output),
             Command::Policy(command) => setup::policy(&flags, command, output),
             Command::User(command) => setup::user(&flags, command, output),

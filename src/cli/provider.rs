@@ -21,7 +21,7 @@ use crate::names::organization_id::OrganizationName;
 pub enum ProviderCommand {
     /// Add an identity provider
     #[command(subcommand)]
-    Add(AddProvider),
+    Add(Box<AddProvider>),
     /// List an organization's providers
     List(Whole),
     /// Show all that one provider says
@@ -55,7 +55,7 @@ pub struct One {
 /// `ticketgate provider`
 pub fn run(flags: &Flags, command: ProviderCommand, output: Output) -> anyhow::Result<()> {
     match command {
-        ProviderCommand::Add(add) => add::run(flags, add, output),
+        ProviderCommand::Add(add) => add::run(flags, *add, output),
         ProviderCommand::List(Whole { org }) => {
             let reply = ask(flags, org, None, None)?;
             print(output, &reply, line)

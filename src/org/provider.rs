@@ -465,4 +465,84 @@ pub(crate) mod tests {
         };
         assert!(moved.shared_secret(&keys).is_err());
     }
+
+    #[test]
+    fn every_kind_of_key_reads_back_and_older_records_have_no_more() {
+        let keys = Keyring::random();
+        let mut provider = supabase(&keys, "one", "https://a.example", "user_");
+        let text = serde_json::to_string(&provider).unwrap();
+        for name in ["more_keys", "claim_map", "required_claims", "parties"] {
+            assert!(!text.contains(name), "as version 2 began: {text}");
+        }
+        let read = |text: &str| serde_json::from_str::<Provider>(text).unwrap();
+        assert_eq!(read(&text), provider);
+        let x = "Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE".to_owned();
+        let algorithms = || [Algorithm::RS256, Algorithm::EdDSA].into();
+        let url: HttpsUrl = "https://a.example/keys".parse().unwrap();
+        provider.more_keys = vec![
+            ProviderKey::Public {
+                algorithm: Algorithm::EdDSA,
+                key: PublicKey::Ed25519 { x },
+            },
+            ProviderKey::KeySet {
+                source: KeySource::Url(url.clone()),
+                algorithms: algorithms(),
+            },
+            ProviderKey::KeySet {
+                source: KeySource::Discovery(url),
+                algorithms: algorithms(),
+            },
+        ];
+        provider.claim_map = [("role".into(), "app.role".parse().unwrap())].into();
+        provider.required_claims = [("a.b".parse().unwrap(), None)].into();
+        assert_eq!(provider.check(), Ok(()));
+        let text = serde_json::to_string(&provider).unwrap();
+        assert_eq!(read(&text), provider);
+        let http = text.replace("https://a.example/keys", "http://a.example/keys");
+        assert!(serde_json::from_str::<Provider>(&http).is_err());
+    }
+
+    #[test]
+    fn what_an_owner_writes_is_checked() {
+        let good = supabase(&Keyring::random(), "one", "https://a.example", "user_");
+        let broken = |change: fn(&mut Provider)| {
+            let mut provider = good.clone();
+            change(&mut provider);
+            provider.check().unwrap_err()
+        };
+        let none = broken(|provider| provider.audiences.clear());
+        assert_eq!(none, BadProvider::NoAudience);
+        let many = broken(|provider| provider.audiences = vec!["a".into(); 17]);
+        assert_eq!(many, BadProvider::TooMany("audiences"));
+        let spaced = broken(|provider| provider.issuer = "a b".into());
+        assert_eq!(spaced, BadProvider::Text("an issuer"));
+        let claim = broken(|provider| {
+            provider.claim_map = [("client_id".into(), "x".parse().unwrap())].into();
+        });
+        assert_eq!(claim, BadProvider::ClaimName("client_id".into()));
+        let wrong = broken(|provider| {
+            provider.key = ProviderKey::Public {
+                algorithm: Algorithm::RS256,
+                key: PublicKey::Ed25519 { x: "AA".into() },
+            };
+        });
+        assert_eq!(wrong, BadProvider::KeyType(Algorithm::RS256));
+    }
+
+    #[test]
+    fn a_new_pepper_seals_the_secret_wherever_it_stands() {
+        let keys = Keyring::random();
+        let mut provider = supabase(&keys, "one", "https://a.example", "user_");
+        assert_eq!(provider.resealed(&keys), None);
+        let url: HttpsUrl = "https://a.example/keys".parse().unwrap();
+        let set = ProviderKey::KeySet {
+            source: KeySource::Url(url),
+            algorithms: [Algorithm::RS256].into(),
+        };
+        provider.more_keys = vec![std::mem::replace(&mut provider.key, set)];
+        assert_eq!(provider.peppers().collect::<Vec<_>>(), [keys.pepper_id()]);
+        assert!(provider.shared_secret(&keys).unwrap().is_some());
+        assert!(provider.key_set().is_some());
+        assert!(provider.shared_secret(&Keyring::random()).is_err());
+    }
 }

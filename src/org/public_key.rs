@@ -179,7 +179,7 @@ mod tests {
 
     fn rsa(bits: usize, e: &[u8]) -> PublicKey {
         let mut n = vec![0xff; bits.div_ceil(8)];
-        if bits % 8 != 0 {
+        if !bits.is_multiple_of(8) {
             n[0] = (1 << (bits % 8)) - 1;
         }
         PublicKey::Rsa {

@@ -207,6 +207,22 @@ async fn a_key_that_was_taken_back_ends_with_the_age_of_its_set() {
 }
 
 #[tokio::test]
+async fn a_set_is_renewed_beside_the_traffic_before_it_is_old() {
+    let scene = Scene::start().await;
+    scene.assert(&scene.good(), 200, "ok", "first").await;
+    scene.later(300 * 85 / 100);
+    scene.assert(&scene.good(), 200, "ok", "ageing").await;
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while scene.status().fetches < 2 {
+        assert!(std::time::Instant::now() < deadline, "nobody renews it");
+        tokio::task::yield_now().await;
+    }
+    scene.later(300 * 30 / 100);
+    scene.assert(&scene.good(), 200, "ok", "renewed").await;
+    assert_eq!(scene.issuer.asked("/keys"), 2);
+}
+
+#[tokio::test]
 async fn private_addresses_are_not_asked() {
     let plan = Plan {
         key_sets: Settings::default(),
