@@ -118,11 +118,17 @@ impl App {
         Ok(providers)
     }
 
-    async fn add_providers(
+    /// Adds providers to an organization's, all or none. Their secrets were sealed with a pepper of
+    /// this deployment.
+    ///
+    /// # Errors
+    /// [`SetupError`].
+    pub async fn add_providers(
         &self,
         organization: OrganizationName,
         providers: Vec<Provider>,
     ) -> Result<(), SetupError> {
+        providers.iter().try_for_each(Provider::check)?;
         let id = self.organization_id(organization).await?;
         let id = id.ok_or(SetupError::NoSuchOrganization)?;
         port::update::<Organization, SetupError>(&*self.store, &id, |current| {

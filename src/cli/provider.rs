@@ -3,6 +3,7 @@
 mod add;
 
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
@@ -102,7 +103,14 @@ fn body(
         organization: org.to_string(),
         provider,
         change,
+        add: Vec::new(),
     }
+}
+
+/// Where the running server of this data folder listens, if there is one.
+fn running_server(flags: &Flags) -> anyhow::Result<Option<PathBuf>> {
+    let (_, socket) = load_places(flags)?;
+    Ok(UnixStream::connect(&socket).is_ok().then_some(socket))
 }
 
 /// Asks the running server of this data folder, or where there is none, the store.
@@ -112,8 +120,7 @@ fn ask(
     provider: Option<String>,
     change: Option<ProviderChange>,
 ) -> anyhow::Result<ProvidersReply> {
-    let (_, socket) = load_places(flags)?;
-    if UnixStream::connect(&socket).is_ok() {
+    if let Some(socket) = running_server(flags)? {
         let body = body(&org, provider, change);
         return block_on(local::ask(&socket, "/providers", &body));
     }

@@ -7,6 +7,7 @@ use actix_web::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 
 use crate::app::api_keys::KeyError;
 use crate::app::doctor::ProbeError;
+use crate::app::organizations::SetupError;
 use crate::app::providers::ProviderError;
 use crate::app::revoke::RevokeError;
 use crate::app::tokens::ExchangeError;
@@ -108,6 +109,18 @@ impl From<RevokeError> for ApiError {
                 ..Self::new(503, "not_confirmed", &error.to_string())
             },
             RevokeError::Store(_) => Self::unavailable(&error),
+        }
+    }
+}
+
+impl From<SetupError> for ApiError {
+    fn from(error: SetupError) -> Self {
+        let text = error.to_string();
+        match &error {
+            SetupError::NoSuchOrganization => Self::new(404, "organization_not_found", &text),
+            SetupError::CannotAdd(_) | SetupError::Exists => Self::new(409, "conflict", &text),
+            SetupError::Store(_) => Self::unavailable(&error),
+            _ => Self::invalid_request(&text),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use actix_web::{HttpResponse, web};
 
-use crate::app::providers::ProviderError;
+use crate::app::providers::{ProviderError, ProviderView};
 use crate::app::revoke::selector::Selector;
 use crate::http::Edge;
 use crate::http::error::ApiError;
@@ -68,6 +68,13 @@ async fn try_providers(body: web::Payload, edge: &Edge) -> Result<ProvidersReply
     let body = read_json::<ProvidersBody>(body, edge.settings().api_body_limit).await?;
     let organization: OrganizationName = parsed("organization", &body.organization)?;
     let named = body.provider.as_deref();
+    if !body.add.is_empty() {
+        let added = edge.app.add_providers(organization, body.add.clone());
+        added.await?;
+        let views = body.add.into_iter().map(ProviderView::from);
+        let providers = views.map(ProviderReply::new).collect();
+        return Ok(ProvidersReply { providers });
+    }
     let views = match body.change {
         None => edge.app.providers(organization, named).await?,
         Some(change) => {

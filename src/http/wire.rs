@@ -14,7 +14,7 @@ use crate::app::revoke::target::Target;
 use crate::app::tokens::MintedToken;
 use crate::identity::key_sets::KeySetStatus;
 use crate::org::claim_path::ClaimPath;
-use crate::org::provider::ProviderKey;
+use crate::org::provider::{Provider, ProviderKey};
 use crate::secret::Secret;
 use crate::store::status::{SharedStatus, Status};
 
@@ -517,6 +517,9 @@ pub struct ProvidersBody {
     /// What to do with it; nothing: only show.
     #[serde(default)]
     pub change: Option<ProviderChange>,
+    /// Providers to add, as records; their secrets are sealed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub add: Vec<Provider>,
 }
 
 /// Providers, as the local socket shows them.

@@ -131,8 +131,10 @@ impl Fetcher {
         if text("issuer") != Some(issuer.as_str()) {
             return Err(wrong("its `issuer` is another"));
         }
-        let keys: HttpsUrl = text("jwks_uri")
-            .and_then(|uri| uri.parse().ok())
+        // Not ours to compare, so it may be written in any way.
+        let keys = text("jwks_uri").and_then(|uri| Url::parse(uri).ok());
+        let keys: HttpsUrl = keys
+            .and_then(|keys| keys.as_str().parse().ok())
             .ok_or_else(|| wrong("its `jwks_uri` is no https address"))?;
         if keys.is_plain_http() && !issuer.is_plain_http() {
             return Err(wrong("its `jwks_uri` is no https address"));

@@ -3,6 +3,7 @@
 
 pub mod address;
 pub mod auth0;
+pub mod claims;
 pub mod clerk;
 pub mod custom;
 pub mod draft;

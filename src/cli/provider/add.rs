@@ -5,10 +5,14 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 
+use crate::cli::local;
 use crate::cli::output::Output;
+use crate::cli::provider::{body, running_server};
+use crate::cli::runtime::block_on;
 use crate::cli::setup::{read_secret, read_text, with_app};
+use crate::config::fields::load_store;
 use crate::config::source::Flags;
-use crate::http::wire::{ProviderReply, ProvidersReply};
+use crate::http::wire::{ProviderReply, ProvidersBody, ProvidersReply};
 use crate::identity::custom::{self, CustomKey};
 use crate::identity::draft::Draft;
 use crate::identity::supabase::{self, Signing};
@@ -375,10 +379,22 @@ fn store(
 ) -> anyhow::Result<()> {
     let draft = draft(common)?;
     let organization = common.org.clone();
-    let made = with_app(flags, async |app| {
-        let make = |keys: &Keyring| make(draft, keys);
-        Ok(app.add_made_providers(organization, make).await?)
-    })?;
+    let made = match running_server(flags)? {
+        Some(socket) => {
+            let (_, keys) = load_store(flags)?;
+            let made = make(draft, &keys)?;
+            let body = ProvidersBody {
+                add: made.clone(),
+                ..body(&organization, None, None)
+            };
+            block_on(local::ask::<ProvidersReply>(&socket, "/providers", &body))?;
+            made
+        }
+        None => with_app(flags, async |app| {
+            let make = |keys: &Keyring| make(draft, keys);
+            Ok(app.add_made_providers(organization, make).await?)
+        })?,
+    };
     let mut lines = Vec::new();
     for provider in &made {
         let (name, issuer) = (&provider.name, &provider.issuer);

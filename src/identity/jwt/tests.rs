@@ -2,6 +2,8 @@ use super::*;
 use crate::identity::draft::Draft;
 use crate::identity::supabase::{self, Signing};
 use crate::keyring::Keyring;
+use crate::org::claim_path::ClaimPath;
+use crate::org::provider::ProviderKind;
 use serde_json::json;
 
 const SECRET: &str = "a shared secret of 32 bytes and more";

@@ -282,6 +282,28 @@ async fn a_running_server_shows_its_key_sets_and_heeds_a_disable() {
     assert_eq!(exchange().await, 200);
     provider(&["remove", "dev"]);
     assert_eq!(exchange().await, 404);
+    // The same people may have their prefix again, and others may not; the server need not stop.
+    let other = [
+        "--issuer",
+        "https://other.example",
+        "--jwks-url",
+        &keys,
+        "--audience",
+        "mqtt",
+    ];
+    let taken = site.fail(&add(
+        &site,
+        "oidc",
+        &[&prefixed("dev", "dev_")[..], &other].concat(),
+    ));
+    assert!(taken.contains("of a removed provider"), "{taken}");
+    site.run(&add(&site, "oidc", &arguments));
+    assert_eq!(
+        exchange().await,
+        409,
+        "the username is of another provider's subject until it ends"
+    );
+    provider(&["remove", "dev"]);
     let gone = site.fail(&["provider", "show", "dev", "--org", &site.organization]);
     assert!(gone.contains("no provider of that name"), "{gone}");
 }

@@ -1,7 +1,5 @@
 //! Key sets that are huge, slow, elsewhere, badly certified, nonsense or not there.
 
-use std::process::{Child, Command, Stdio};
-
 use serde_json::{Value, json};
 use ticketgate::identity::draft::Draft;
 use ticketgate::identity::key_sets::Settings;
@@ -10,7 +8,6 @@ use ticketgate::metrics::KeySetLabel;
 
 use super::{AUDIENCE, Scene, add, plan};
 use crate::support::issuer::{Answer, Issuer, Signer};
-use crate::support::rabbitmq::free_port;
 use crate::support::world::Plan;
 
 const DOWN: (u16, &str) = (503, "temporarily_unavailable");
@@ -272,104 +269,4 @@ async fn discovery_must_be_of_the_same_issuer() {
     let good = json!({"issuer": url, "jwks_uri": keys});
     real.answer("/.well-known/openid-configuration", Answer::json(&good));
     scene.assert(&token, 200, "ok", "good").await;
-}
-
-/// A TLS server with a certificate that nobody has signed.
-struct BadlyCertified(Child, tempfile::TempDir);
-
-impl BadlyCertified {
-    fn start(port: u16) -> Self {
-        let folder = tempfile::TempDir::new().unwrap();
-        let made = Command::new("openssl")
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-            ])
-            .args([
-                "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "1",
-            ])
-            .args([
-                "-subj",
-                "/CN=localhost",
-                "-addext",
-                "subjectAltName=DNS:localhost",
-            ])
-            .current_dir(folder.path())
-            .stderr(Stdio::null())
-            .status();
-        assert!(
-            made.expect("openssl is installed by scripts/test")
-                .success()
-        );
-        let server = Command::new("openssl")
-            .args([
-                "s_server", "-key", "key.pem", "-cert", "cert.pem", "-WWW", "-quiet",
-            ])
-            .args(["-accept", &format!("127.0.0.1:{port}")])
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        Self(server.unwrap(), folder)
-    }
-}
-
-impl Drop for BadlyCertified {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-#[tokio::test]
-async fn a_certificate_that_nobody_signed_is_refused() {
-    let port = free_port();
-    let server = BadlyCertified::start(port);
-    let scene = Scene::start().await;
-    std::fs::write(
-        server.1.path().join("keys"),
-        json!({"keys": [scene.signer.jwk("one")]}).to_string(),
-    )
-    .unwrap();
-    let url = format!("https://localhost:{port}");
-    let keys = format!("{url}/keys").parse().unwrap();
-    let draft = Draft::new("tls", "tls_");
-    let provider = oidc::provider(draft, &url, Some(keys), vec![AUDIENCE.into()], [].into());
-    let provider = provider.unwrap();
-    let id = provider.id;
-    add(&scene.world, provider).await;
-    let token = scene
-        .signer
-        .sign("one", &scene.claims_with("iss", json!(url)));
-    let organization = scene.world.organization.clone();
-    // Until the TLS server listens, the connection is refused.
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
-    loop {
-        scene.assert(&token, DOWN.0, DOWN.1, "self-signed").await;
-        let name = ticketgate::names::organization_id::OrganizationName::Id(organization.clone());
-        let views = scene
-            .world
-            .app
-            .providers(name, Some(&id.to_string()))
-            .await
-            .unwrap();
-        let error = views[0]
-            .key_set
-            .as_ref()
-            .unwrap()
-            .error
-            .as_ref()
-            .unwrap()
-            .to_string();
-        if error.contains("certificate") {
-            break;
-        }
-        assert!(std::time::Instant::now() < deadline, "{error}");
-        scene.later(11);
-    }
 }

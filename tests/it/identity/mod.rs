@@ -3,7 +3,9 @@
 mod command;
 mod key_sets;
 mod mutations;
+mod nodes;
 mod openid;
+mod tls;
 mod tokens;
 
 use serde_json::{Value, json};

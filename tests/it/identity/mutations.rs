@@ -5,10 +5,12 @@ use proptest::prelude::*;
 use serde_json::json;
 use ticketgate::identity::custom::{self, CustomKey};
 use ticketgate::identity::draft::Draft;
+use ticketgate::identity::jwk::KeySet;
 use ticketgate::identity::jwt::{Identity, TokenError, UnverifiedToken, VerificationKey};
 use ticketgate::identity::pem;
 use ticketgate::keyring::Keyring;
 use ticketgate::org::provider::Provider;
+use ticketgate::org::public_key::Algorithm;
 use ticketgate::secret::Secret;
 
 use crate::support::issuer::Signer;
@@ -133,4 +135,37 @@ fn a_token_is_good_for_its_own_key_only() {
             assert_eq!(case.verify(&stranger.token).is_ok(), number == other);
         }
     }
+}
+
+#[test]
+fn no_text_and_no_document_makes_a_reader_panic() {
+    let algorithms = || Algorithm::ALL.into_iter().collect();
+    let signers = [Signer::rsa(), Signer::p256(), Signer::ed25519()];
+    let keys: Vec<_> = signers.iter().map(|one| one.jwk(one.algorithm())).collect();
+    let document = json!({ "keys": keys }).to_string().into_bytes();
+    assert_eq!(KeySet::read(&document, &algorithms()).unwrap().len(), 3);
+    let strategy = (
+        proptest::collection::vec((any::<usize>(), any::<u8>()), 1..4),
+        "[A-Za-z0-9_.=-]{0,80}",
+        "\\PC{0,80}",
+    );
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        cases: 2_048,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    });
+    let run = runner.run(&strategy, |(changes, token, any)| {
+        let mut changed = document.clone();
+        for (at, byte) in changes {
+            let at = at % changed.len();
+            changed[at] = byte;
+        }
+        let _ = KeySet::read(&changed, &algorithms());
+        for text in [&token, &any] {
+            prop_assert!(UnverifiedToken::read(&Secret::new(text.as_str())).is_err());
+            let _ = pem::public_key(text);
+        }
+        Ok(())
+    });
+    run.unwrap();
 }

@@ -225,11 +225,15 @@ impl Node {
 
     /// `ticketgate revoke` on this node; returns what it printed.
     pub async fn revoke_by_command(&self, target: &str) -> String {
+        self.run(&["--json", "revoke", target]).await
+    }
+
+    /// A command on this node that must succeed; returns what it printed.
+    pub async fn run(&self, arguments: &[&str]) -> String {
         let mut command = program();
-        command.arg("--data").arg(&self.folder);
-        command.args(["--json", "revoke", target]);
+        command.arg("--data").arg(&self.folder).args(arguments);
         let output = tokio::task::spawn_blocking(move || command.output());
-        succeeded(&["revoke"], output.await.unwrap().unwrap())
+        succeeded(arguments, output.await.unwrap().unwrap())
     }
 
     fn url(&self, path: &str) -> String {

@@ -135,7 +135,13 @@ impl Site {
 
     /// Starts the server and waits until it is ready.
     pub async fn serve(&self) -> Serving {
+        self.serve_with(&[]).await
+    }
+
+    /// The same with variables in its environment.
+    pub async fn serve_with(&self, variables: &[(&str, &str)]) -> Serving {
         let mut child = program()
+            .envs(variables.iter().copied())
             .args(["--config", &self.path("ticketgate.toml"), "serve"])
             .stderr(Stdio::piped())
             .spawn()
