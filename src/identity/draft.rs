@@ -93,3 +93,69 @@ pub fn domain_url(domain: &str) -> Result<HttpsUrl, BadProvider> {
     let lower = domain.to_ascii_lowercase();
     format!("https://{lower}").parse().map_err(|_| bad())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::{auth0, clerk, firebase, oidc};
+
+    fn draft() -> Draft {
+        Draft::new("one", "user_")
+    }
+
+    fn keys(provider: &Provider) -> (String, Vec<Algorithm>) {
+        let (source, algorithms) = provider.key_set().unwrap();
+        (source.to_string(), algorithms.iter().copied().collect())
+    }
+
+    #[test]
+    fn each_product_has_its_issuer_its_audience_and_its_keys() {
+        let rs256 = vec![Algorithm::RS256];
+        let audience = || vec!["https://api.example".to_owned()];
+        let firebase = firebase::provider(draft(), "my-app-4711", None).unwrap();
+        assert_eq!(
+            firebase.issuer,
+            "https://securetoken.google.com/my-app-4711"
+        );
+        assert_eq!(firebase.audiences, ["my-app-4711"]);
+        assert_eq!(keys(&firebase), (firebase::KEYS.to_owned(), rs256.clone()));
+
+        let auth0 = auth0::provider(draft(), "Tenant.eu.auth0.com", audience()).unwrap();
+        assert_eq!(auth0.issuer, "https://tenant.eu.auth0.com/");
+        let url = "https://tenant.eu.auth0.com/.well-known/jwks.json";
+        assert_eq!(keys(&auth0), (url.to_owned(), rs256.clone()));
+
+        let clerk = clerk::provider(draft(), "x-1.clerk.accounts.dev", vec![]).unwrap();
+        assert_eq!(clerk.issuer, "https://x-1.clerk.accounts.dev");
+        let url = "https://x-1.clerk.accounts.dev/.well-known/jwks.json";
+        assert_eq!(keys(&clerk), (url.to_owned(), rs256));
+
+        let issuer = "https://id.example/realms/main";
+        let oidc = oidc::provider(draft(), issuer, None, audience(), [].into()).unwrap();
+        assert_eq!(oidc.issuer, issuer);
+        let (source, algorithms) = keys(&oidc);
+        assert_eq!(source, format!("the discovery document of {issuer}"));
+        assert_eq!(algorithms, oidc::USUAL);
+    }
+
+    #[test]
+    fn what_is_no_domain_or_project_is_refused() {
+        for bad in [
+            "",
+            "https://a.example",
+            "a.example/x",
+            "u@a.example",
+            "a b",
+            "a.example?x",
+        ] {
+            let auth0 = auth0::provider(draft(), bad, vec!["x".into()]);
+            assert_eq!(auth0, Err(BadProvider::Domain(bad.to_owned())), "{bad}");
+        }
+        for bad in ["", "abc", "Upper-case", "4711-app", "a/b-c-d", "demo.app"] {
+            let firebase = firebase::provider(draft(), bad, None);
+            assert_eq!(firebase, Err(BadProvider::ProjectId), "{bad}");
+        }
+        let nobody = auth0::provider(draft(), "a.example", vec![]);
+        assert_eq!(nobody, Err(BadProvider::NoAudience));
+    }
+}

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use ticketgate::app::providers::ProviderChange;
 use ticketgate::identity::custom::{self, CustomKey};
 use ticketgate::identity::draft::Draft;
+use ticketgate::identity::supabase::{self, Signing};
 use ticketgate::identity::{clerk, firebase};
 use ticketgate::names::organization_id::OrganizationName;
 use ticketgate::org::provider::BadProvider;
@@ -328,6 +329,53 @@ async fn another_project_of_the_same_product_is_a_stranger() {
     let mut never = claims("our-project", "our-project");
     never.as_object_mut().unwrap().remove("auth_time");
     assert_eq!(exchange(&never).await, 422);
+}
+
+#[tokio::test]
+async fn a_supabase_project_may_go_over_from_its_secret_to_signing_keys() {
+    let (world, issuer, signer) = (
+        World::with(plan()).await,
+        Issuer::start().await,
+        Signer::p256(),
+    );
+    let jwks = json!({"keys": [signer.jwk("one")]});
+    issuer.answer("/auth/v1/.well-known/jwks.json", Answer::json(&jwks));
+    let secret = "the older secret of the project, long enough";
+    let organization = OrganizationName::Id(world.organization.clone());
+    let made = world.app.add_made_providers(organization, |keys| {
+        let (draft, secret) = (Draft::new("both", "both_"), Secret::new(secret));
+        let signing = Signing::Both(&secret);
+        Ok(vec![supabase::provider(
+            draft,
+            &issuer.url,
+            &signing,
+            keys,
+        )?])
+    });
+    made.await.unwrap();
+    let now = world.now().as_second();
+    let claims = json!({
+        "iss": format!("{}/auth/v1", issuer.url), "aud": "authenticated", "sub": "alice",
+        "email": "a@b.example", "iat": now, "exp": now + 600,
+    });
+    let older = Signer::Secret(secret.as_bytes().to_vec());
+    let confused = Signer::Secret(signer.jwk("one").to_string().into_bytes());
+    for (signer, expected) in [
+        (&signer, 200),
+        (&older, 200),
+        (&confused, 401),
+        (&Signer::p256(), 401),
+        (&Signer::rsa(), 401),
+    ] {
+        let token = signer.sign("one", &claims);
+        let body = json!({"organization_id": world.organization, "token": token});
+        assert_eq!(
+            world.exchange(&body).await.0,
+            expected,
+            "{}",
+            signer.algorithm()
+        );
+    }
 }
 
 #[tokio::test]
