@@ -44,7 +44,9 @@ impl App {
         Ok(match self.admitted(broker, &request.peer).await? {
             Ok(username) => {
                 let (organization, holder) = self.named(&username).await?;
-                let member = live_member(organization.as_deref(), holder.as_deref(), self.now());
+                let client_id = &request.peer.client_id;
+                let (organization, holder) = (organization.as_deref(), holder.as_deref());
+                let member = live_member(organization, holder, client_id, self.now());
                 member.map_or_else(Decision::Deny, |_| Decision::Allow(()))
             }
             Err(refused) => refused.into(),
@@ -104,7 +106,7 @@ impl App {
             return Ok(None);
         };
         let asker = rules.asker(peer, broker, self.now());
-        Ok(asker.ok().map(applied_rules))
+        Ok(asker.ok().and_then(applied_rules))
     }
 
     async fn rules(
@@ -168,7 +170,8 @@ impl Rules {
         broker: &'a BrokerConnection,
         now: Timestamp,
     ) -> Result<Asker<'a>, DenyReason> {
-        let member = live_member(self.organization.as_deref(), self.holder.as_deref(), now)?;
+        let (organization, holder) = (self.organization.as_deref(), self.holder.as_deref());
+        let member = live_member(organization, holder, &peer.client_id, now)?;
         let policy = self.policy.as_ref().ok_or(DenyReason::NoRule)?;
         Ok(Asker {
             member,

@@ -89,7 +89,9 @@ impl App {
             }
         };
         let member = Member::of(organization.as_deref(), holder.as_deref());
-        let mut decision = authenticate(proof, member, mountpoint, &self.keys, self.now());
+        let client_id = &request.peer.client_id;
+        let (keys, now) = (&self.keys, self.now());
+        let mut decision = authenticate(proof, member, client_id, mountpoint, keys, now);
         if let (Decision::Allow(grant), Proof::Minted(password)) = (&decision, proof)
             && grant.old_pepper
         {

@@ -129,6 +129,7 @@ impl App {
             epoch: organization.marks.epoch,
             expires_at: Some(expires_at),
             revoked_at: None,
+            terms: None,
         };
         // A subject of no provider: unlike a user made by hand, its record ends with its login.
         let identity = HolderIdentity::Subject {

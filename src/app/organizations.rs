@@ -7,7 +7,9 @@ use crate::app::App;
 use crate::names::marks::Marks;
 use crate::names::organization_id::OrganizationId;
 use crate::names::origin::Origin;
-use crate::org::organization::{CannotAdd, MAX_NAME_LENGTH, MAX_ORIGINS, Organization, TokenLife};
+use crate::org::organization::{
+    CannotAdd, MAX_NAME_LENGTH, MAX_ORIGINS, Organization, RefreshMode, TokenLife, TokenRules,
+};
 use crate::org::provider::BadProvider;
 use crate::store::port::{self, StoreError};
 use crate::store::record::{Alias, KnownOrigin, Policy};
@@ -90,6 +92,8 @@ impl App {
             providers: Vec::new(),
             retired_prefixes: Vec::new(),
             created_at: self.now(),
+            token_rules: TokenRules::default(),
+            service_keys: Vec::new(),
             marks: Marks::default(),
         };
         // What belongs to the organization comes first: the organization itself makes it visible.

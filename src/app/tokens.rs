@@ -151,6 +151,7 @@ impl App {
             epoch: organization.marks.epoch,
             expires_at: Some(end),
             revoked_at: None,
+            terms: None,
         };
         let holding = self.hold(&username, &subject, &credential, &organization.marks);
         // An index that is left alone by a crash leads nowhere and expires.

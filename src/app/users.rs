@@ -45,6 +45,7 @@ impl App {
                 epoch: organization.marks.epoch,
                 expires_at: None,
                 revoked_at: None,
+                terms: None,
             }],
         };
         match port::create(&*self.store, &username, holder).await {

@@ -5,12 +5,13 @@
 
 use std::borrow::Cow;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::credential::human_password::HumanPassword;
 use crate::credential::minted_password::Minted;
+use crate::credential::terms::Terms;
 use crate::keyring::Digest;
 use crate::names::claims::Claims;
 use crate::names::key_id::RingKeyId;
@@ -80,6 +81,9 @@ pub struct Credential {
         with = "boxed_second"
     )]
     pub revoked_at: Option<Box<Timestamp>>,
+    /// What it has beyond a plain login.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<Box<Terms>>,
 }
 
 /// What has to be shown for a credential.
@@ -139,6 +143,26 @@ impl Credential {
         self.revoked_at.is_some() || marks.end(self.epoch, self.issued_at)
     }
 
+    /// Whether a session with this client id may have been opened with it.
+    pub fn fits_client(&self, client_id: &str) -> bool {
+        let bound = self
+            .terms
+            .as_ref()
+            .and_then(|terms| terms.client_id.as_deref());
+        bound.is_none_or(|bound| bound == client_id)
+    }
+
+    /// How long it lives from a refresh on.
+    pub fn life(&self) -> Option<SignedDuration> {
+        let terms = self.terms.as_deref();
+        if let Some(seconds) = terms.and_then(|terms| terms.life_seconds) {
+            return Some(SignedDuration::from_secs(seconds.into()));
+        }
+        let began = terms.and_then(|terms| terms.refreshed_at);
+        let began = began.unwrap_or(self.issued_at);
+        self.expires_at.map(|end| end.duration_since(began))
+    }
+
     /// The token's id, where it is a token.
     pub fn token_id(&self) -> Option<TokenId> {
         match &self.kind {
@@ -162,6 +186,19 @@ impl Holder {
         self.credentials
             .iter()
             .filter(move |credential| credential.standing(marks, now) == Standing::Live)
+    }
+
+    /// Those of them with which a session with this client id may have been opened.
+    pub fn live_for<'a>(
+        &'a self,
+        client_id: &'a str,
+        marks: &Marks,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &'a Credential> {
+        let marks = *marks;
+        self.credentials.iter().filter(move |credential| {
+            credential.fits_client(client_id) && credential.standing(&marks, now) == Standing::Live
+        })
     }
 
     /// The token's credential, live or not.
@@ -203,10 +240,17 @@ impl Holder {
             .retain(|credential| credential.expires_at.is_none_or(|end| end > now));
     }
 
-    /// The claims in which all live credentials agree. Brokers do not say with which of them a
-    /// session was opened, so a claim in which they differ is as good as missing.
-    pub fn common_claims(&self, marks: &Marks, now: Timestamp) -> Cow<'_, Claims> {
-        let mut live = self.live(marks, now).map(|credential| &credential.claims);
+    /// The claims in which all live credentials agree that a session with this client id may have
+    /// been opened with. Brokers do not say which it was, so a claim in which they differ is as good
+    /// as missing.
+    pub fn common_claims<'a>(
+        &'a self,
+        client_id: &'a str,
+        marks: &Marks,
+        now: Timestamp,
+    ) -> Cow<'a, Claims> {
+        let live = self.live_for(client_id, marks, now);
+        let mut live = live.map(|credential| &credential.claims);
         let mut common = live.next().map_or_else(Cow::default, Cow::Borrowed);
         for claims in live {
             if *claims != *common {

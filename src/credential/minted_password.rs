@@ -80,7 +80,11 @@ impl<'a> MintedPassword<'a> {
 
 /// Makes a password: 122 random bits of id, 128 of secret.
 pub fn mint(keys: &Keyring) -> Minted {
-    let id = TokenId::random();
+    mint_again(TokenId::random(), keys)
+}
+
+/// Makes another password of a token.
+pub fn mint_again(id: TokenId, keys: &Keyring) -> Minted {
     let mut text = String::with_capacity(LENGTH);
     text.push_str(PREFIX);
     base62::encode(id.to_u128(), LENGTH_OF_128_BITS, &mut text);

@@ -6,3 +6,4 @@ pub mod human_password;
 pub mod minted_password;
 pub mod presented;
 pub mod scope;
+pub mod terms;

@@ -26,24 +26,43 @@ pub enum Proof<'a> {
     ApiKey,
 }
 
+/// What a password is of.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown<'a> {
+    /// Whose.
+    pub member: Member<'a>,
+    /// Which credential.
+    pub credential: &'a Credential,
+    /// Whether no later password has replaced it.
+    pub is_newest: bool,
+}
+
 /// Decides a CONNECT. `member` is whom the username names, if it names anybody.
 pub fn authenticate(
     proof: Proof<'_>,
     member: Option<Member<'_>>,
+    client_id: &str,
     mountpoint: Option<OrganizationId>,
     keys: &Keyring,
     now: Timestamp,
 ) -> Decision<Grant> {
     let found = match proof {
-        Proof::Minted(password) => check_minted(password, member, keys),
+        Proof::Minted(password) => check_minted(password, member, keys, now),
         Proof::Password { right } => check_password(right, member),
         Proof::ApiKey => Err(DenyReason::UnknownCredential),
     };
-    let (member, credential) = match found {
+    let Shown {
+        member,
+        credential,
+        is_newest,
+    } = match found {
         Ok(found) => found,
         Err(reason) => return Decision::Deny(reason),
     };
     match member.standing(credential, now) {
+        Standing::Live if !credential.fits_client(client_id) => {
+            Decision::Deny(DenyReason::ForeignClientId)
+        }
         Standing::Revoked => Decision::Deny(DenyReason::Revoked),
         Standing::Expired => Decision::Deny(DenyReason::Expired),
         Standing::Live => Decision::Allow(Grant {
@@ -52,7 +71,8 @@ pub fn authenticate(
             expires_at: credential.expires_at,
             mountpoint,
             rules: None,
-            old_pepper: has_old_pepper(credential, keys),
+            // An earlier password must not take the place of the one that has replaced it.
+            old_pepper: is_newest && has_old_pepper(credential, keys),
         }),
     }
 }
@@ -76,11 +96,17 @@ pub fn authenticate_key(
     Ok(())
 }
 
-fn check_minted<'a>(
+/// Whose credential a minted password is of, live or not. An earlier password of a token counts
+/// until its grace is over.
+///
+/// # Errors
+/// Why it is of none.
+pub fn check_minted<'a>(
     password: MintedPassword<'_>,
     member: Option<Member<'a>>,
     keys: &Keyring,
-) -> Result<(Member<'a>, &'a Credential), DenyReason> {
+    now: Timestamp,
+) -> Result<Shown<'a>, DenyReason> {
     let credential = member.and_then(|member| member.holder.token(password.id));
     let stored = match credential.map(|credential| &credential.kind) {
         Some(CredentialKind::Token { pepper, digest, .. }) => Some((*pepper, digest)),
@@ -89,23 +115,44 @@ fn check_minted<'a>(
     // An unknown name or token costs the same arithmetic as a known one.
     let (pepper, digest) = stored.unwrap_or((keys.pepper_id(), &[0; 32]));
     let presented = password.digest(pepper, keys);
-    let right = presented.is_some_and(|presented| constant_time_eq(&presented, digest));
+    let is_newest = presented.is_some_and(|presented| constant_time_eq(&presented, digest));
+    let right = is_newest || credential.is_some_and(|one| is_earlier(password, one, keys, now));
     match (member, credential) {
         (None, _) => Err(DenyReason::UnknownUsername),
         (Some(_), None) => Err(DenyReason::UnknownCredential),
         (Some(_), Some(_)) if !right => Err(DenyReason::WrongPassword),
-        (Some(member), Some(credential)) => Ok((member, credential)),
+        (Some(member), Some(credential)) => Ok(Shown {
+            member,
+            credential,
+            is_newest,
+        }),
     }
 }
 
-fn check_password(
-    right: bool,
-    member: Option<Member<'_>>,
-) -> Result<(Member<'_>, &Credential), DenyReason> {
+fn is_earlier(
+    password: MintedPassword<'_>,
+    credential: &Credential,
+    keys: &Keyring,
+    now: Timestamp,
+) -> bool {
+    let terms = credential.terms.as_ref();
+    let earlier = terms.map_or(&[][..], |terms| &terms.earlier);
+    let good = earlier.iter().filter(|one| one.until > now);
+    good.into_iter().any(|one| {
+        let presented = password.digest(one.pepper, keys);
+        presented.is_some_and(|presented| constant_time_eq(&presented, &one.digest))
+    })
+}
+
+fn check_password(right: bool, member: Option<Member<'_>>) -> Result<Shown<'_>, DenyReason> {
     let member = member.ok_or(DenyReason::UnknownUsername)?;
     let (credential, _) = member.holder.password().ok_or(DenyReason::WrongPassword)?;
     if right {
-        Ok((member, credential))
+        Ok(Shown {
+            member,
+            credential,
+            is_newest: true,
+        })
     } else {
         Err(DenyReason::WrongPassword)
     }
@@ -129,7 +176,7 @@ mod tests {
     use crate::engine::member::live_member;
     use crate::names::claims::Claims;
     use crate::names::marks::Marks;
-    use crate::org::organization::TokenLife;
+    use crate::org::organization::{TokenLife, TokenRules};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -145,6 +192,8 @@ mod tests {
             providers: vec![],
             retired_prefixes: vec![],
             created_at: at(0),
+            token_rules: TokenRules::default(),
+            service_keys: Vec::new(),
             marks: Marks::default(),
         }
     }
@@ -157,6 +206,7 @@ mod tests {
             epoch: Marks::default().epoch,
             expires_at: Some(at(end)),
             revoked_at: None,
+            terms: None,
         }
     }
 
@@ -182,7 +232,7 @@ mod tests {
     ) -> Result<Grant, DenyReason> {
         let password = MintedPassword::verify(minted.password.expose(), keys).unwrap();
         let member = Member::of(organization, holder);
-        match authenticate(Proof::Minted(password), member, None, keys, at(now)) {
+        match authenticate(Proof::Minted(password), member, "c", None, keys, at(now)) {
             Decision::Allow(grant) => Ok(grant),
             Decision::Deny(reason) => Err(reason),
             Decision::Abstain => panic!("nobody else decides on a minted password"),
@@ -236,7 +286,7 @@ mod tests {
         let refused = decide(&minted, Some(&demo), Some(&holder), &keys, 1);
         assert_eq!(refused, Err(DenyReason::Revoked));
         let live = |holder: &Holder, demo: &Organization| {
-            live_member(Some(demo), Some(holder), at(1)).map(drop)
+            live_member(Some(demo), Some(holder), "c", at(1)).map(drop)
         };
         assert_eq!(live(&holder, &demo), Err(DenyReason::Revoked));
         let mut newer = credential(&later, 10);
@@ -246,7 +296,7 @@ mod tests {
         assert!(decide(&later, Some(&demo), Some(&holder), &keys, 1).is_ok());
         assert_eq!(live(&holder, &demo), Ok(()));
         let member = Member::of(Some(&demo), Some(&holder)).unwrap();
-        assert_eq!(member.claims(at(1)).get("role"), Some("guest"));
+        assert_eq!(member.claims("c", at(1)).get("role"), Some("guest"));
 
         demo.marks.revoke_issued_before(at(1));
         let refused = decide(&later, Some(&demo), Some(&holder), &keys, 1);
@@ -260,7 +310,7 @@ mod tests {
         let holder = holder(vec![credential(&mint(&keys), 10)]);
         for proof in [Proof::Password { right: true }, Proof::ApiKey] {
             let member = Member::of(Some(&demo), Some(&holder));
-            let decision = authenticate(proof, member, None, &keys, at(0));
+            let decision = authenticate(proof, member, "c", None, &keys, at(0));
             assert!(matches!(decision, Decision::Deny(_)), "{proof:?}");
         }
     }

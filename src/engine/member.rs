@@ -36,35 +36,46 @@ impl<'a> Member<'a> {
         credential.standing(&self.organization.marks, now)
     }
 
-    /// Its live credentials.
-    pub fn live(&self, now: Timestamp) -> impl Iterator<Item = &'a Credential> {
-        self.holder.live(&self.organization.marks, now)
+    /// Its live credentials with which a session with this client id may have been opened.
+    pub fn live_for(
+        &self,
+        client_id: &'a str,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &'a Credential> {
+        self.holder
+            .live_for(client_id, &self.organization.marks, now)
     }
 
     /// The claims that topic rules may use.
-    pub fn claims(&self, now: Timestamp) -> Cow<'a, Claims> {
-        self.holder.common_claims(&self.organization.marks, now)
+    pub fn claims(&self, client_id: &'a str, now: Timestamp) -> Cow<'a, Claims> {
+        self.holder
+            .common_claims(client_id, &self.organization.marks, now)
     }
 }
 
-/// The member, if it has a live credential. Brokers do not say with which one a session was opened,
-/// so a session lives as long as any does; the session of a revoked one is kicked.
+/// The member, if it has a live credential that its client may have. Brokers do not say with which
+/// one a session was opened, so a session lives as long as any does; the session of a revoked one is
+/// kicked.
 ///
 /// # Errors
 /// Why there is none.
 pub fn live_member<'a>(
     organization: Option<&'a Organization>,
     holder: Option<&'a Holder>,
+    client_id: &'a str,
     now: Timestamp,
 ) -> Result<Member<'a>, DenyReason> {
     let member = Member::of(organization, holder).ok_or(DenyReason::UnknownUsername)?;
-    if member.live(now).next().is_some() {
+    if member.live_for(client_id, now).next().is_some() {
         return Ok(member);
     }
     let mut credentials = member.holder.credentials.iter();
     let any_revoked =
         credentials.any(|credential| member.standing(credential, now) == Standing::Revoked);
-    Err(if any_revoked {
+    let any_live = member.holder.live(&member.organization.marks, now).next();
+    Err(if any_live.is_some() {
+        DenyReason::ForeignClientId
+    } else if any_revoked {
         DenyReason::Revoked
     } else {
         DenyReason::Expired

@@ -10,6 +10,9 @@ use crate::names::organization_id::{NotAnOrganization, OrganizationId, Organizat
 
 /// The local part of an organization's service user, whose password is a secret API key.
 pub const SERVICE_NAME: &str = "server";
+/// What the usernames of those begin with whom this deployment knows by a name that a server of the
+/// organization gave them, and not by an identity provider.
+pub const NATIVE_PREFIX: &str = "tok_";
 /// The longest local part.
 pub const MAX_LOCAL_LENGTH: usize = 64;
 

@@ -6,10 +6,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::names::key_id::ApiKeyId;
 use crate::names::marks::Marks;
 use crate::names::organization_id::OrganizationId;
 use crate::names::origin::Origin;
-use crate::names::username::SERVICE_NAME;
+use crate::names::username::{NATIVE_PREFIX, SERVICE_NAME};
 use crate::org::provider::{self, Provider};
 
 /// The longest name of an organization, provider or key, in bytes.
@@ -45,6 +46,13 @@ pub struct Organization {
     /// When it was made.
     #[serde(with = "jiff::fmt::serde::timestamp::second::required")]
     pub created_at: Timestamp,
+    /// What becomes of minted tokens, and how many there may be.
+    #[serde(default, skip_serializing_if = "TokenRules::is_default")]
+    pub token_rules: TokenRules,
+    /// Keys with which the service user may have connected: brokers do not say with which one a
+    /// session was opened.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub service_keys: Vec<ApiKeyId>,
     /// What of its credentials and API keys is over.
     #[serde(flatten)]
     pub marks: Marks,
@@ -57,6 +65,54 @@ pub struct RetiredPrefix {
     pub prefix: String,
     /// The issuer whose subjects had it: they are the same people, so it may have it again.
     pub issuer: String,
+}
+
+/// What becomes of an organization's minted tokens, and how many there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TokenRules {
+    /// What a refresh does to the password.
+    pub refresh: RefreshMode,
+    /// For how long a token may be refreshed, from when it was minted.
+    pub refreshable_seconds: u32,
+    /// The most live tokens of one user; never more than a record can hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_per_user: Option<u32>,
+    /// The most tokens of all users that have not expired.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u64>,
+}
+
+/// What a refresh does to the password of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RefreshMode {
+    /// It stays, and is good for longer.
+    #[default]
+    Extend,
+    /// A new one takes its place; the old one dies after a grace.
+    Rotate,
+}
+
+/// The most keys of the service user.
+pub const MAX_SERVICE_KEYS: usize = 64;
+
+impl Default for TokenRules {
+    fn default() -> Self {
+        Self {
+            refresh: RefreshMode::Extend,
+            refreshable_seconds: 30 * 86_400,
+            max_per_user: None,
+            max_tokens: None,
+        }
+    }
+}
+
+impl TokenRules {
+    /// Whether nobody has changed them.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// How long minted tokens live, in seconds.
@@ -162,6 +218,14 @@ impl Organization {
         if self.providers.len() >= MAX_PROVIDERS {
             return Err(CannotAdd::TooMany);
         }
+        let new = &provider.username_prefix;
+        if new.starts_with(NATIVE_PREFIX) || NATIVE_PREFIX.starts_with(new.as_str()) {
+            return Err(CannotAdd::PrefixTaken {
+                prefix: new.clone(),
+                taken: NATIVE_PREFIX.into(),
+                name: "of this server itself".into(),
+            });
+        }
         for known in &self.providers {
             if known.name == provider.name {
                 return Err(CannotAdd::NameTaken(known.name.clone()));
@@ -242,6 +306,7 @@ impl Organization {
     /// Whether a name made by hand could be given to a subject of a provider as well.
     pub fn reserves(&self, name: &str) -> bool {
         name == SERVICE_NAME
+            || name.starts_with(NATIVE_PREFIX)
             || self
                 .providers
                 .iter()
@@ -269,6 +334,8 @@ mod tests {
             providers: vec![],
             retired_prefixes: vec![],
             created_at: Timestamp::UNIX_EPOCH,
+            token_rules: TokenRules::default(),
+            service_keys: Vec::new(),
             marks: Marks::default(),
         }
     }

@@ -9,16 +9,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use foldhash::quality::RandomState;
+use jiff::Timestamp;
 use quick_cache::UnitWeighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use tokio::time::sleep;
 
 use crate::clock::{Clock, Moment, Stopwatch};
 use crate::metrics::{CacheLabel, Metrics};
+use crate::names::organization_id::OrganizationId;
 use crate::store::flights::{Flights, Loaded};
 use crate::store::freshness::{Freshness, Noted};
 use crate::store::generations::Generation;
-use crate::store::port::{Confirmation, Found, Revision, Store, StoreError, Write};
+use crate::store::port::{
+    Confirmation, Found, ListedTokens, Revision, Store, StoreError, TokenPlace, Write,
+};
 use crate::store::record::RecordKey;
 use crate::store::status::{Place, Status};
 
@@ -297,6 +301,25 @@ impl Store for Cached {
 
     async fn place(&self, key: &RecordKey) -> Result<Option<Place>, StoreError> {
         self.parts.inner.place(key).await
+    }
+
+    async fn list_tokens(
+        &self,
+        organization: &OrganizationId,
+        now: Timestamp,
+        from: Option<TokenPlace>,
+        limit: usize,
+    ) -> Result<ListedTokens, StoreError> {
+        let inner = &self.parts.inner;
+        inner.list_tokens(organization, now, from, limit).await
+    }
+
+    async fn count_tokens(
+        &self,
+        organization: &OrganizationId,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        self.parts.inner.count_tokens(organization, now).await
     }
 
     fn status(&self) -> Status {

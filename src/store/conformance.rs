@@ -9,6 +9,7 @@ mod changing;
 mod ending;
 mod inventory;
 mod keeping;
+mod listing;
 mod places;
 mod racing;
 mod samples;
@@ -98,6 +99,8 @@ pub async fn suite(make: impl AsyncFn() -> Subject) {
         ending::what_has_expired_goes_and_nothing_else
         places::a_place_is_told_of_what_is_there_only
         places::a_place_says_when_its_record_goes
+        listing::tokens_are_listed_once_in_pages_of_any_length
+        listing::a_token_whose_end_moves_is_listed_once
     }
 }
 

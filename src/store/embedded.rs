@@ -5,6 +5,7 @@
 //! `fsync` each. A write is answered after the commit that holds it is durable.
 
 mod inventory;
+mod tokens;
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -22,7 +23,9 @@ use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::store::port::{Found, Revision, Store, StoreError, Write};
+use crate::names::organization_id::OrganizationId;
+use crate::store::embedded::tokens::TokenList;
+use crate::store::port::{Found, ListedTokens, Revision, Store, StoreError, TokenPlace, Write};
 use crate::store::record::{Record, RecordKey};
 use crate::store::status::{Place, Status};
 
@@ -220,6 +223,24 @@ impl Store for Embedded {
         }))
     }
 
+    async fn list_tokens(
+        &self,
+        organization: &OrganizationId,
+        now: Timestamp,
+        from: Option<TokenPlace>,
+        limit: usize,
+    ) -> Result<ListedTokens, StoreError> {
+        tokens::list(&self.database, organization, now, from, limit).map_err(unavailable)
+    }
+
+    async fn count_tokens(
+        &self,
+        organization: &OrganizationId,
+        _now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        tokens::count(&self.database, organization).map_err(unavailable)
+    }
+
     fn status(&self) -> Status {
         Status {
             kind: "embedded",
@@ -327,6 +348,7 @@ struct Tables<'a> {
     records: Table<'a, &'static str, (u64, i64, &'static str)>,
     expiries: Table<'a, (i64, &'static str), ()>,
     counters: Table<'a, &'static str, u64>,
+    tokens: TokenList<'a>,
 }
 
 impl<'a> Tables<'a> {
@@ -335,6 +357,7 @@ impl<'a> Tables<'a> {
             records: transaction.open_table(RECORDS)?,
             expiries: transaction.open_table(EXPIRIES)?,
             counters: transaction.open_table(COUNTERS)?,
+            tokens: TokenList::open(transaction)?,
         })
     }
 
@@ -349,6 +372,16 @@ impl<'a> Tables<'a> {
         }
         if let Some((_, expiry)) = current {
             self.expiries.remove((expiry, key.as_str()))?;
+        }
+        if matches!(write.key, RecordKey::Token(_)) {
+            let text = self.records.get(key.as_str())?;
+            let text = text.map(|row| row.value().2.to_owned());
+            if let Some(text) = text {
+                self.tokens.remove(&key, &text)?;
+            }
+            if let Some(record) = &write.record {
+                self.tokens.insert(&write.key, record)?;
+            }
         }
         let revision = self.next_revision()?;
         match &write.record {
@@ -382,7 +415,10 @@ impl<'a> Tables<'a> {
         }
         for (expiry, key) in &expired {
             self.expiries.remove((*expiry, key.as_str()))?;
-            self.records.remove(key.as_str())?;
+            let removed = self.records.remove(key.as_str())?;
+            if let Some(row) = removed {
+                self.tokens.remove(key, row.value().2)?;
+            }
         }
         Ok(expired.len())
     }

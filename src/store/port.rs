@@ -7,9 +7,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use tokio::try_join;
 
 use crate::clock::Stopwatch;
+use crate::names::organization_id::OrganizationId;
+use crate::names::token_id::TokenId;
+use crate::names::username::LocalName;
 use crate::store::generations::Generation;
 use crate::store::record::{BadRecord, Kept, Record, RecordKey};
 use crate::store::status::{Place, Status};
@@ -50,6 +54,63 @@ pub struct Confirmation {
     pub confirmed: usize,
     /// The replicas that have the change, where the settings ask for some.
     pub replicas: Option<usize>,
+}
+
+/// A place in the list of an organization's tokens: behind the one that it names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenPlace {
+    /// The part of a shared store; 0 where there are none.
+    pub shard: usize,
+    /// When the token ends, in seconds of Unix time.
+    pub ends: i64,
+    /// The token, as the list names it.
+    pub name: String,
+}
+
+/// A token in the list of its organization.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedToken {
+    /// Which token.
+    pub id: TokenId,
+    /// Whose, in its organization.
+    pub holder: LocalName,
+}
+
+/// Some of an organization's tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedTokens {
+    /// Ordered by their ends, within each part of a shared store. One whose end moves while the list
+    /// is read may come twice.
+    pub tokens: Vec<ListedToken>,
+    /// Where to go on; `None`: these were the last.
+    pub next: Option<TokenPlace>,
+}
+
+impl TokenPlace {
+    /// Before every token of this part that ends after `now`.
+    pub fn start(shard: usize, now: i64) -> Self {
+        Self {
+            shard,
+            ends: now.saturating_add(1),
+            name: String::new(),
+        }
+    }
+}
+
+impl ListedToken {
+    /// As the list names it.
+    pub fn name(id: &TokenId, holder: &LocalName) -> String {
+        format!("{id}:{holder}")
+    }
+
+    /// Reads a name; `None`: it is none.
+    pub fn parse(name: &str) -> Option<Self> {
+        let (id, holder) = name.split_once(':')?;
+        Some(Self {
+            id: id.parse().ok()?,
+            holder: holder.parse().ok()?,
+        })
+    }
 }
 
 /// What became of a record that was looked at in order to change it.
@@ -164,6 +225,27 @@ pub trait Store: Send + Sync + 'static {
 
     /// Where the record lies; `None`: there is none.
     async fn place(&self, key: &RecordKey) -> Result<Option<Place>, StoreError>;
+
+    /// Some tokens of an organization that end after `now`, from the start or from where an earlier
+    /// call ended. Revoked ones are among them until their time is up.
+    async fn list_tokens(
+        &self,
+        _organization: &OrganizationId,
+        _now: Timestamp,
+        _from: Option<TokenPlace>,
+        _limit: usize,
+    ) -> Result<ListedTokens, StoreError> {
+        Err(StoreError::Unavailable("this store has no list".into()))
+    }
+
+    /// How many there are.
+    async fn count_tokens(
+        &self,
+        _organization: &OrganizationId,
+        _now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        Err(StoreError::Unavailable("this store has no list".into()))
+    }
 
     /// How the store is doing.
     fn status(&self) -> Status;

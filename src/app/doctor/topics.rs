@@ -122,7 +122,7 @@ impl<'a> Bench<'a> {
 
     /// The filters of the rules that may allow something, as the broker's clients write them.
     fn filters(&self, client_id: &str, publish: bool) -> Vec<String> {
-        let claims = self.member.claims(self.now);
+        let claims = self.member.claims(client_id, self.now);
         let holder = self.member.holder;
         let subject = Subject {
             local_name: holder.name.as_str(),

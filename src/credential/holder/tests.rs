@@ -17,6 +17,7 @@ fn token(end: i64) -> Credential {
         epoch: Epoch::default(),
         expires_at: Some(at(end)),
         revoked_at: None,
+        terms: None,
     }
 }
 
@@ -133,7 +134,7 @@ fn claims_count_where_all_live_credentials_agree() {
     };
     let holder = holder(vec![with("admin", 10), with("guest", 20)]);
     let marks = Marks::default();
-    let claims = |now| holder.common_claims(&marks, at(now));
+    let claims = |now| holder.common_claims("c", &marks, at(now));
     assert_eq!(claims(5).get("role"), None);
     assert_eq!(claims(15).get("role"), Some("guest"));
     assert_eq!(claims(5).get("email"), Some("a@b"));
@@ -142,9 +143,9 @@ fn claims_count_where_all_live_credentials_agree() {
     let mut marks = Marks::default();
     marks.revoke_all();
     let mut holder = holder.clone();
-    assert!(holder.common_claims(&marks, at(5)).is_empty());
+    assert!(holder.common_claims("c", &marks, at(5)).is_empty());
     holder.credentials[0].epoch = marks.epoch;
-    let claims = holder.common_claims(&marks, at(5));
+    let claims = holder.common_claims("c", &marks, at(5));
     assert_eq!(claims.get("role"), Some("admin"), "the other is over");
 }
 
@@ -162,4 +163,26 @@ fn the_record_ends_with_its_last_credential_and_reads_back() {
     assert_eq!(serde_json::from_str::<Holder>(&text).unwrap(), holder);
     holder.identity = HolderIdentity::Static;
     assert_eq!(holder.expires_at(), None);
+}
+
+#[test]
+fn a_bound_credential_is_for_its_client_alone() {
+    let mut bound = token(10);
+    bound.claims.insert("role", "admin");
+    bound.terms = Some(Box::new(crate::credential::terms::Terms {
+        client_id: Some("c1".into()),
+        ..Default::default()
+    }));
+    let mut open = token(10);
+    open.claims.insert("role", "guest");
+    let holder = holder(vec![bound, open]);
+    let marks = Marks::default();
+    let live = |client| holder.live_for(client, &marks, at(5)).count();
+    assert_eq!((live("c1"), live("c2"), live("")), (2, 1, 1));
+    let role = |client| {
+        let claims = holder.common_claims(client, &marks, at(5));
+        claims.get("role").map(str::to_owned)
+    };
+    assert_eq!(role("c1"), None, "they differ");
+    assert_eq!(role("c2").as_deref(), Some("guest"));
 }

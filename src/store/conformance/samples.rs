@@ -17,7 +17,7 @@ use crate::names::organization_id::OrganizationId;
 use crate::names::origin::Origin;
 use crate::names::token_id::TokenId;
 use crate::names::username::Username;
-use crate::org::organization::{Organization, TokenLife};
+use crate::org::organization::{Organization, TokenLife, TokenRules};
 use crate::org::provider::{Provider, ProviderKind};
 use crate::secret::Secret;
 use crate::store::record::{Alias, Kept as _, Policy, Record};
@@ -72,6 +72,8 @@ pub fn counter(id: OrganizationId) -> Organization {
         providers: Vec::new(),
         retired_prefixes: Vec::new(),
         created_at: second(0),
+        token_rules: TokenRules::default(),
+        service_keys: Vec::new(),
         marks: Marks::default(),
     }
 }
@@ -139,6 +141,7 @@ pub fn holder(name: &str, end: Option<Timestamp>) -> Holder {
             epoch: Epoch::default(),
             expires_at: end,
             revoked_at: Some(Box::new(second(1))),
+            terms: None,
         }],
     }
 }

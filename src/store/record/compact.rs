@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::credential::holder::{Credential, CredentialKind, Holder, HolderIdentity, digest_text};
 use crate::credential::human_password::HumanPassword;
+use crate::credential::terms::Terms;
 use crate::keyring::Digest;
 use crate::names::base62::{self, LENGTH_OF_128_BITS};
 use crate::names::claims::Claims;
@@ -56,6 +57,8 @@ struct LoginText<'a> {
     revoked: Option<i64>,
     #[serde(default, skip_serializing_if = "Epoch::is_first")]
     epoch: Epoch,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    terms: Option<Cow<'a, Terms>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -111,6 +114,7 @@ impl<'a> From<&'a Credential> for LoginText<'a> {
             to: credential.expires_at.map(Timestamp::as_second),
             revoked: credential.revoked_at.as_deref().map(|at| at.as_second()),
             epoch: credential.epoch,
+            terms: credential.terms.as_deref().map(Cow::Borrowed),
         }
     }
 }
@@ -153,6 +157,7 @@ impl LoginText<'_> {
             epoch: self.epoch,
             expires_at: optional_time(self.to)?,
             revoked_at: optional_time(self.revoked)?.map(Box::new),
+            terms: self.terms.map(|terms| Box::new(terms.into_owned())),
         })
     }
 }

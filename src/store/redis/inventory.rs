@@ -90,7 +90,11 @@ impl Shared {
         key: &'a str,
     ) -> Option<impl Future<Output = Result<Option<Stored>, StoreError>> + 'a> {
         let (shard, name) = self.keys.split(key)?;
-        if name == "log" || name == "nodes" || name.starts_with("aside:") {
+        if name == "log"
+            || name == "nodes"
+            || name.starts_with("aside:")
+            || name.starts_with("tokens:")
+        {
             return None;
         }
         let misplaced = name

@@ -14,11 +14,13 @@
 //! | `tg:{sNN}:token:<uuid>` | string | with the token | put | whose token it is |
 //! | `tg:{sNN}:key:<id>` | string | no | put | an API key |
 //! | `tg:{sNN}:origin:<origin>` | string | no | put | that some organization allows a web origin |
+//! | `tg:{sNN}:tokens:<org>` | sorted set | with its last token | put | the organization's tokens in this shard, by their ends |
 //! | `tg:{sNN}:log` | stream | no; about 1,000 entries are kept | put, confirm | the change log |
 //! | `tg:{sNN}:nodes` | hash | no; silent nodes are removed | every node's log reader | node -> position, lease, beat |
 //! | `tg:{sNN}:aside:<name>` | any | no | `store check --fix` | what could not be read, moved out of the way |
 //! | `tg:changes` | channel | - | put, confirm | the number of a shard whose log has grown |
 
+use crate::names::organization_id::OrganizationId;
 use crate::store::record::{RecordKey, SHARDS};
 
 /// How many entries a log keeps, about. A node that falls behind further drops its whole cache.
@@ -51,6 +53,11 @@ impl Keys {
     /// The registry of nodes that read a shard's log.
     pub fn nodes(&self, shard: usize) -> String {
         self.in_shard(shard, "nodes")
+    }
+
+    /// The list of an organization's tokens in a shard.
+    pub fn tokens(&self, shard: usize, organization: &OrganizationId) -> String {
+        self.in_shard(shard, &format!("tokens:{organization}"))
     }
 
     /// Where something is moved that cannot be read.

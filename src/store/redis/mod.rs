@@ -20,6 +20,7 @@ mod log_reader;
 mod readers;
 mod scripts;
 mod sentinel;
+mod tokens;
 mod trust;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -35,9 +36,12 @@ use tokio::time::timeout;
 use crate::clock::Stopwatch;
 use crate::metrics::{Metrics, StoreCallLabel};
 use crate::names::base62::{self, LENGTH_OF_64_BITS};
+use crate::names::organization_id::OrganizationId;
 use crate::secret::{self, Secret};
 use crate::store::freshness::Freshness;
-use crate::store::port::{Confirmation, Found, Revision, Store, StoreError, Write};
+use crate::store::port::{
+    Confirmation, Found, ListedToken, ListedTokens, Revision, Store, StoreError, TokenPlace, Write,
+};
 use crate::store::record::{BadRecord, Record, RecordKey, SHARDS};
 use crate::store::redis::address::Address;
 use crate::store::redis::change_log::Position;
@@ -295,19 +299,26 @@ impl Store for Redis {
         let revision = Revision(u64::from_be_bytes(secret::random_bytes()));
         let text = |record| with_revision(revision, record);
         let end = write.record.as_ref().and_then(Record::expires_at);
-        let call = scripts::PUT.call(
-            [shared.keys.record(key), shared.keys.log(shard)],
-            [
-                write.expected.map(revision_text).unwrap_or_default(),
-                write.record.as_ref().map(text).unwrap_or_default(),
-                end.map(|end| end.as_second().to_string())
-                    .unwrap_or_default(),
-                LOG_LENGTH.to_string(),
-                key.to_string(),
-                shared.keys.changes(),
-                shard.to_string(),
-            ],
-        );
+        let (record, log) = (shared.keys.record(key), shared.keys.log(shard));
+        let arguments = [
+            write.expected.map(revision_text).unwrap_or_default(),
+            write.record.as_ref().map(text).unwrap_or_default(),
+            end.map(|end| end.as_second().to_string())
+                .unwrap_or_default(),
+            LOG_LENGTH.to_string(),
+            key.to_string(),
+            shared.keys.changes(),
+            shard.to_string(),
+        ];
+        let call = match (key, &write.record) {
+            (RecordKey::Token(id), Some(Record::Token(index))) => {
+                let list = shared.keys.tokens(shard, &index.organization);
+                let [a, b, c, d, e, f, g] = arguments;
+                let name = ListedToken::name(id, &index.name);
+                scripts::PUT_TOKEN.call([record, log, list], [a, b, c, d, e, f, g, name])
+            }
+            _ => scripts::PUT.call([record, log], arguments),
+        };
         let writing = link.write.run::<u8>(&call);
         match shared.call(StoreCallLabel::Write, &link, writing).await? {
             0 => Err(StoreError::Conflict),
@@ -364,6 +375,24 @@ impl Store for Redis {
             shard: Some(shard),
             log_position: shared.position(shard).map(|position| position.to_string()),
         }))
+    }
+
+    async fn list_tokens(
+        &self,
+        organization: &OrganizationId,
+        now: Timestamp,
+        from: Option<TokenPlace>,
+        limit: usize,
+    ) -> Result<ListedTokens, StoreError> {
+        tokens::list(&self.shared, organization, now, from, limit).await
+    }
+
+    async fn count_tokens(
+        &self,
+        organization: &OrganizationId,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        tokens::count(&self.shared, organization, now).await
     }
 
     fn status(&self) -> Status {

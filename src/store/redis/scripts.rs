@@ -89,6 +89,29 @@ return 1
 ",
 );
 
+/// [`PUT`] of a token's index, which also notes the token in the list of its organization. Those
+/// whose time is up make room there, and the list goes with its last token.
+///
+/// Keys: record, log, list. Arguments: as there, then the token as the list names it.
+pub static PUT_TOKEN: Script = Script::new(
+    r"
+local current = redis.call('GET', KEYS[1])
+local revision = current and string.sub(current, 9, 19) or ''
+if revision == string.sub(ARGV[2], 9, 19) then return 1 end
+if revision ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'EXAT', ARGV[3])
+local now = redis.call('TIME')[1]
+redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
+redis.call('ZADD', KEYS[3], ARGV[3], ARGV[8])
+if redis.call('EXPIRETIME', KEYS[3]) < tonumber(ARGV[3]) then
+  redis.call('EXPIREAT', KEYS[3], ARGV[3])
+end
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*', 'changed', ARGV[5])
+redis.call('PUBLISH', ARGV[6], ARGV[7])
+return 1
+",
+);
+
 /// Registers a node with the position up to which it has read the log, and reads on from there.
 ///
 /// Keys: log, nodes. Arguments: the node, its position (empty: it asks where the log ends), what

@@ -15,11 +15,12 @@ use tokio::sync::oneshot;
 
 use crate::clock::ManualClock;
 use crate::metrics::Metrics;
+use crate::names::organization_id::OrganizationId;
 use crate::store::cached::{Cached, Settings};
 use crate::store::embedded::Embedded;
 use crate::store::flights::Loaded;
 use crate::store::freshness::Freshness;
-use crate::store::port::{Found, Revision, Store, StoreError, Write};
+use crate::store::port::{Found, ListedTokens, Revision, Store, StoreError, TokenPlace, Write};
 use crate::store::record::{Record, RecordKey};
 use crate::store::status::{Place, Status};
 
@@ -147,6 +148,24 @@ impl Store for Arc<Slow> {
 
     async fn place(&self, key: &RecordKey) -> Result<Option<Place>, StoreError> {
         self.inner.place(key).await
+    }
+
+    async fn list_tokens(
+        &self,
+        organization: &OrganizationId,
+        now: Timestamp,
+        from: Option<TokenPlace>,
+        limit: usize,
+    ) -> Result<ListedTokens, StoreError> {
+        self.inner.list_tokens(organization, now, from, limit).await
+    }
+
+    async fn count_tokens(
+        &self,
+        organization: &OrganizationId,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        self.inner.count_tokens(organization, now).await
     }
 
     fn status(&self) -> Status {
