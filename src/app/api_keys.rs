@@ -41,7 +41,17 @@ impl App {
             tracing::debug!(key = %key.id, ?reason, "refused an API key");
             KeyError::Invalid
         })?;
-        if let Some((pepper, digest)) = key.renewed_digest(&presented, &self.keys) {
+        self.renew_key_later(&key, &presented);
+        if key.has(scope) {
+            Ok(key)
+        } else {
+            Err(KeyError::Scope(scope))
+        }
+    }
+
+    /// Replaces a key's digest that an old pepper guards, in the background.
+    pub(in crate::app) fn renew_key_later(&self, key: &ApiKey, presented: &PresentedApiKey<'_>) {
+        if let Some((pepper, digest)) = key.renewed_digest(presented, &self.keys) {
             let id = key.id;
             self.renew_later(move |store| async move {
                 port::update::<ApiKey, StoreError>(&*store, &id, |current| {
@@ -57,15 +67,10 @@ impl App {
                 .await
             });
         }
-        if key.has(scope) {
-            Ok(key)
-        } else {
-            Err(KeyError::Scope(scope))
-        }
     }
 
     /// The key, and the organization whose marks count, as they stand at one moment.
-    async fn key_and_organization(
+    pub(in crate::app) async fn key_and_organization(
         &self,
         id: &ApiKeyId,
     ) -> Result<(Arc<ApiKey>, Arc<Organization>), KeyError> {
@@ -106,6 +111,9 @@ impl App {
         let (epoch, now) = (organization.marks.epoch, self.now());
         let (key, text) = ApiKey::create(&self.keys, id, kind, name.into(), scopes, epoch, now);
         port::create(&*self.store, &key.id, key.clone()).await?;
+        if key.may_connect() {
+            self.note_service_key(&key.organization, key.id).await?;
+        }
         Ok((key, text))
     }
 }

@@ -10,10 +10,10 @@ use crate::credential::holder::Holder;
 use crate::engine::authorize::{Asker, applied_rules, authorize_publish, authorize_subscribe};
 use crate::engine::decision::{Decision, DenyReason, TopicGrant};
 use crate::engine::isolation::Isolation;
-use crate::engine::member::live_member;
+use crate::engine::member::{Member, live_member};
 use crate::hooks::connection::{BrokerConnection, ForeignNames};
 use crate::mqtt::request::{Peer, PublishRequest, SessionRequest, SubscribeRequest};
-use crate::names::username::{PresentedUsername, Username};
+use crate::names::username::{PresentedUsername, SERVICE_NAME, Username};
 use crate::org::organization::Organization;
 use crate::store::port::{self, StoreError};
 use crate::store::record::Policy;
@@ -29,6 +29,8 @@ struct Rules {
     organization: Option<Arc<Organization>>,
     policy: Option<Arc<Policy>>,
     holder: Option<Arc<Holder>>,
+    /// The service user has no credentials of its own; its keys have been looked at.
+    is_service: bool,
 }
 
 impl App {
@@ -42,6 +44,10 @@ impl App {
         request: &SessionRequest<'_>,
     ) -> Result<Decision<()>, StoreError> {
         Ok(match self.admitted(broker, &request.peer).await? {
+            Ok(username) if username.local.as_str() == SERVICE_NAME => {
+                let live = self.service_member(&username.organization).await?;
+                live.map_or_else(Decision::Deny, |_| Decision::Allow(()))
+            }
             Ok(username) => {
                 let (organization, holder) = self.named(&username).await?;
                 let client_id = &request.peer.client_id;
@@ -119,6 +125,18 @@ impl App {
             Err(refused) => return Ok(Err(refused)),
         };
         let id = &username.organization;
+        if username.local.as_str() == SERVICE_NAME {
+            let policy = port::read::<Policy>(&*self.store, id).await?;
+            return Ok(match self.service_member(id).await? {
+                Ok((organization, holder)) => Ok(Rules {
+                    organization: Some(organization),
+                    policy,
+                    holder: Some(Arc::new(holder)),
+                    is_service: true,
+                }),
+                Err(reason) => Err(Refused::Deny(reason)),
+            });
+        }
         let (organization, policy, holder) =
             port::read_three::<Organization, Policy, Holder>(&*self.store, id, id, &username)
                 .await?;
@@ -126,6 +144,7 @@ impl App {
             organization,
             policy,
             holder,
+            is_service: false,
         }))
     }
 
@@ -171,7 +190,10 @@ impl Rules {
         now: Timestamp,
     ) -> Result<Asker<'a>, DenyReason> {
         let (organization, holder) = (self.organization.as_deref(), self.holder.as_deref());
-        let member = live_member(organization, holder, &peer.client_id, now)?;
+        let member = match self.is_service {
+            true => Member::of(organization, holder).ok_or(DenyReason::UnknownUsername)?,
+            false => live_member(organization, holder, &peer.client_id, now)?,
+        };
         let policy = self.policy.as_ref().ok_or(DenyReason::NoRule)?;
         Ok(Asker {
             member,

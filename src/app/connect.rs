@@ -7,13 +7,14 @@ use crate::credential::holder::Holder;
 use crate::credential::human_password::HumanPassword;
 use crate::credential::minted_password::MintedPassword;
 use crate::credential::presented::Presented;
-use crate::engine::authenticate::{Proof, authenticate};
+use crate::engine::authenticate::{Proof, authenticate, check_minted};
 use crate::engine::decision::{Decision, DenyReason, Grant};
 use crate::engine::member::Member;
 use crate::hooks::connection::{BrokerConnection, ForeignNames};
 use crate::mqtt::request::ConnectRequest;
 use crate::names::token_id::TokenId;
-use crate::names::username::{PresentedUsername, Username};
+use crate::names::username::{PresentedUsername, SERVICE_NAME, Username};
+use crate::org::organization::RefreshMode;
 use crate::secret::SecretStr;
 use crate::store::port::{self, Change, StoreError};
 use crate::store::record::{Kept as _, TokenIndex};
@@ -62,12 +63,14 @@ impl App {
         let (mut organization, mut holder) = self.named(&username).await?;
         let proof = match presented {
             Presented::Minted(password) => {
-                if !knows(holder.as_deref(), password) {
+                let member = Member::of(organization.as_deref(), holder.as_deref());
+                if !self.knows(member, password) {
                     // Its seal proves that this deployment made it: another node just now, perhaps.
                     port::reread::<Holder>(&*self.store, &username).await?;
                     (organization, holder) = self.named(&username).await?;
                 }
-                if !knows(holder.as_deref(), password)
+                let member = Member::of(organization.as_deref(), holder.as_deref());
+                if !self.knows(member, password)
                     && self.is_minted_for(&username, password.id).await?
                 {
                     // That is written with the credential: what was read a moment ago is too old.
@@ -75,6 +78,10 @@ impl App {
                     (organization, holder) = self.named(&username).await?;
                 }
                 Proof::Minted(password)
+            }
+            Presented::ApiKey(key) if username.local.as_str() == SERVICE_NAME => {
+                let decision = self.connect_service(&key, &username, mountpoint).await?;
+                return self.with_rules(broker, request, decision).await;
             }
             Presented::ApiKey(_) => Proof::ApiKey,
             Presented::Human(password) => {
@@ -91,18 +98,39 @@ impl App {
         let member = Member::of(organization.as_deref(), holder.as_deref());
         let client_id = &request.peer.client_id;
         let (keys, now) = (&self.keys, self.now());
-        let mut decision = authenticate(proof, member, client_id, mountpoint, keys, now);
+        let decision = authenticate(proof, member, client_id, mountpoint, keys, now);
         if let (Decision::Allow(grant), Proof::Minted(password)) = (&decision, proof)
             && grant.old_pepper
         {
             self.renew_digest(&grant.username, password);
         }
+        self.with_rules(broker, request, decision).await
+    }
+
+    /// Adds the rules that go along with a login, for a broker that applies them itself.
+    async fn with_rules(
+        &self,
+        broker: &BrokerConnection,
+        request: &ConnectRequest<'_>,
+        mut decision: Decision<Grant>,
+    ) -> Result<Decision<Grant>, StoreError> {
         if let Decision::Allow(grant) = &mut decision
             && broker.dialect.takes_rules()
         {
             grant.rules = self.rules_to_take_along(broker, &request.peer).await?;
         }
         Ok(decision)
+    }
+
+    /// Whether the password needs no look at what another node may have written just now: its token
+    /// is known and, where a refresh gives a token a new password, this one of its passwords too.
+    fn knows(&self, member: Option<Member<'_>>, password: MintedPassword<'_>) -> bool {
+        let Some(member) = member.filter(|member| member.holder.token(password.id).is_some())
+        else {
+            return false;
+        };
+        let rotates = member.organization.token_rules.refresh == RefreshMode::Rotate;
+        !rotates || check_minted(password, Some(member), &self.keys, self.now()).is_ok()
     }
 
     /// Whether the token's index names this user.
@@ -176,10 +204,6 @@ impl App {
             .await
         });
     }
-}
-
-fn knows(holder: Option<&Holder>, password: MintedPassword<'_>) -> bool {
-    holder.is_some_and(|holder| holder.token(password.id).is_some())
 }
 
 fn password_of(holder: Option<&Holder>) -> Option<&HumanPassword> {

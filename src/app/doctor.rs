@@ -136,18 +136,21 @@ impl App {
             provider: Uuid::nil(),
             subject: username.local.as_str().to_owned(),
         };
-        let holding = self.hold(&username, &identity, &credential, &organization.marks);
-        let indexing = self.index(minted.id, &username, expires_at);
-        try_join!(indexing, holding)?;
-        self.metrics.minted();
-        tracing::info!(%username, broker = broker.name, "minted for ticketgate doctor");
-
         let holder = Holder {
             name: username.local.clone(),
             organization: username.organization.clone(),
             identity,
             credentials: vec![credential],
         };
+        let holding = async {
+            let created = port::create(&*self.store, &username, holder.clone()).await;
+            created.map(drop).map_err(ExchangeError::from)
+        };
+        let indexing = self.index(minted.id, &username, expires_at);
+        try_join!(indexing, holding)?;
+        self.metrics.minted();
+        tracing::info!(%username, broker = broker.name, "minted for ticketgate doctor");
+
         let member = Member {
             organization: &organization,
             holder: &holder,

@@ -13,6 +13,7 @@ pub mod organizations;
 pub mod policies;
 pub mod providers;
 pub mod revoke;
+mod service_user;
 #[cfg(test)]
 mod shelf;
 pub mod tokens;
@@ -25,6 +26,7 @@ use std::sync::OnceLock;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
+use crate::app::tokens::quota::TokenCounts;
 use crate::clock::{Clock, Stopwatch};
 use crate::credential::holder::Holder;
 use crate::credential::human_password::HumanPassword;
@@ -32,6 +34,7 @@ use crate::identity::key_sets::{self, KeySets};
 use crate::keyring::Keyring;
 use crate::metrics::Metrics;
 use crate::names::organization_id::{OrganizationId, OrganizationName};
+use crate::names::origin::Origin;
 use crate::names::username::Username;
 use crate::org::organization::Organization;
 use crate::store::port::{self, Store, StoreError, Updated};
@@ -53,6 +56,8 @@ pub struct App {
     decoy: OnceLock<Arc<HumanPassword>>,
     /// The public keys of identity providers.
     key_sets: Arc<KeySets>,
+    /// How many tokens organizations have, where that is limited.
+    token_counts: TokenCounts,
 }
 
 /// The most logins that wait for a slow hash.
@@ -82,6 +87,7 @@ impl App {
             renewing: Arc::new(Semaphore::new(RENEWALS)),
             decoy: OnceLock::new(),
             key_sets: Arc::new(key_sets),
+            token_counts: TokenCounts::default(),
         }
     }
 
@@ -174,6 +180,33 @@ impl App {
                 Ok(alias.map(|alias| alias.organization.clone()))
             }
         }
+    }
+
+    /// Whether the organization allows callers with this origin. Without one it is no browser.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn allows_origin(
+        &self,
+        organization: &OrganizationId,
+        origin: Option<&Origin>,
+    ) -> Result<bool, StoreError> {
+        let Some(origin) = origin else {
+            return Ok(true);
+        };
+        let organization = port::read::<Organization>(&*self.store, organization).await?;
+        Ok(organization.is_some_and(|organization| organization.allows_origin(origin)))
+    }
+
+    /// The organization that a name is of; `None`: of none.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn find_organization(
+        &self,
+        name: OrganizationName,
+    ) -> Result<Option<Arc<Organization>>, StoreError> {
+        self.organization(name).await
     }
 
     /// Whether two names are of one organization.

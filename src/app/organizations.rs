@@ -5,13 +5,13 @@ use uuid::Uuid;
 use crate::acl::document::{Mistake, PRESETS, preset};
 use crate::app::App;
 use crate::names::marks::Marks;
-use crate::names::organization_id::OrganizationId;
+use crate::names::organization_id::{OrganizationId, OrganizationName};
 use crate::names::origin::Origin;
 use crate::org::organization::{
     CannotAdd, MAX_NAME_LENGTH, MAX_ORIGINS, Organization, RefreshMode, TokenLife, TokenRules,
 };
 use crate::org::provider::BadProvider;
-use crate::store::port::{self, StoreError};
+use crate::store::port::{self, Change, StoreError};
 use crate::store::record::{Alias, KnownOrigin, Policy};
 
 /// Why something cannot be set up.
@@ -69,6 +69,42 @@ pub struct NewOrganization<'a> {
     pub allowed_origins: Vec<Origin>,
 }
 
+/// What is to change of an organization; `None`: nothing.
+#[derive(Debug, Default)]
+pub struct OrganizationChange {
+    /// What a refresh does to the password.
+    pub refresh: Option<RefreshMode>,
+    /// For how long a token may be refreshed.
+    pub refreshable_seconds: Option<u32>,
+    /// The most live tokens of one user.
+    pub max_per_user: Option<u32>,
+    /// The most tokens of all.
+    pub max_tokens: Option<u64>,
+    /// More web origins whose pages may ask for tokens.
+    pub allow_origins: Vec<Origin>,
+}
+
+impl OrganizationChange {
+    fn apply(&self, organization: &mut Organization) -> Result<(), SetupError> {
+        let rules = &mut organization.token_rules;
+        rules.refresh = self.refresh.unwrap_or(rules.refresh);
+        rules.refreshable_seconds = self
+            .refreshable_seconds
+            .unwrap_or(rules.refreshable_seconds);
+        rules.max_per_user = self.max_per_user.or(rules.max_per_user);
+        rules.max_tokens = self.max_tokens.or(rules.max_tokens);
+        for origin in &self.allow_origins {
+            if !organization.allows_origin(origin) {
+                organization.allowed_origins.push(origin.clone());
+            }
+        }
+        if organization.allowed_origins.len() > MAX_ORIGINS {
+            return Err(SetupError::TooManyOrigins);
+        }
+        Ok(())
+    }
+}
+
 impl App {
     /// Makes an organization.
     ///
@@ -111,6 +147,34 @@ impl App {
         }
         port::create(&*self.store, &organization.id, organization.clone()).await?;
         Ok(organization)
+    }
+
+    /// Changes what is named of an organization. Returns it as it is then.
+    ///
+    /// # Errors
+    /// [`SetupError`].
+    pub async fn change_organization(
+        &self,
+        organization: OrganizationName,
+        change: OrganizationChange,
+    ) -> Result<Organization, SetupError> {
+        let id = self.organization_id(organization).await?;
+        let id = id.ok_or(SetupError::NoSuchOrganization)?;
+        for origin in &change.allow_origins {
+            match port::create(&*self.store, origin, KnownOrigin {}).await {
+                Ok(_) | Err(StoreError::Conflict) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let mut changed = None;
+        port::update::<Organization, SetupError>(&*self.store, &id, |current| {
+            let mut organization = current.ok_or(SetupError::NoSuchOrganization)?.clone();
+            change.apply(&mut organization)?;
+            changed = Some(organization.clone());
+            Ok(Change::Set(organization))
+        })
+        .await?;
+        changed.ok_or(SetupError::NoSuchOrganization)
     }
 
     /// Whether any organization allows the origin: all that a CORS preflight can be judged by.

@@ -84,9 +84,25 @@ impl App {
     /// # Errors
     /// [`RevokeError`]. Calling again does no harm.
     pub async fn revoke(&self, selector: Selector) -> Result<Option<Revoked>, RevokeError> {
+        self.revoke_of(None, selector).await
+    }
+
+    /// The same for a caller who may revoke what belongs to one organization: to it there is nothing
+    /// else.
+    ///
+    /// # Errors
+    /// As [`revoke`](App::revoke).
+    pub async fn revoke_of(
+        &self,
+        owner: Option<&OrganizationId>,
+        selector: Selector,
+    ) -> Result<Option<Revoked>, RevokeError> {
         let Some(target) = self.target(selector).await? else {
             return Ok(None);
         };
+        if owner.is_some_and(|owner| owner != target.organization()) {
+            return Ok(None);
+        }
         let (ended, confirmed) = self.end_and_confirm(&target).await?;
         let credentials = match ended {
             Ended::Nothing => return Ok(confirmed.map(|_| None)?),

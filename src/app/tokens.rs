@@ -1,28 +1,34 @@
-//! Exchange: an identity token becomes a short-lived MQTT login.
+//! Exchange: an identity token becomes a short-lived MQTT login. The rest of a token's life is in the
+//! modules below.
+
+pub mod create;
+pub mod known;
+pub mod list;
+pub mod mint;
+pub mod quota;
+pub mod refresh;
 
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::try_join;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::credential::holder::{
-    Credential, CredentialKind, Holder, HolderIdentity, TooManyCredentials,
-};
+use crate::app::tokens::known::KnownToken;
+use crate::app::tokens::mint::{Draft, Narrowing};
+use crate::credential::holder::{HolderIdentity, TooManyCredentials};
 use crate::credential::minted_password;
+use crate::credential::terms::Limits;
 use crate::identity::jwt::{TokenError, UnverifiedToken};
 use crate::identity::key_sets::NoKey;
-use crate::names::marks::Marks;
 use crate::names::organization_id::OrganizationName;
 use crate::names::origin::Origin;
 use crate::names::token_id::TokenId;
 use crate::names::username::Username;
-use crate::org::organization::Organization;
-use crate::org::provider::{Provider, ProviderKind};
+use crate::org::organization::{ForeignOrigin, Organization};
+use crate::org::provider::Provider;
 use crate::secret::Secret;
 use crate::store::port::{self, Change, StoreError};
-use crate::store::record::TokenIndex;
 
 /// A request to exchange.
 #[derive(Debug)]
@@ -55,7 +61,9 @@ pub struct MintedToken {
     /// The subject's e-mail address.
     pub email: Option<String>,
     /// The provider's product.
-    pub provider: ProviderKind,
+    pub provider: &'static str,
+    /// What it may do at most; `None`: no narrower than the organization's policy.
+    pub limits: Option<Limits>,
     /// When it was minted.
     pub issued_at: Timestamp,
     /// When it ends.
@@ -83,6 +91,29 @@ pub enum ExchangeError {
     /// Too many tokens of one subject.
     #[error(transparent)]
     TooMany(#[from] TooManyCredentials),
+    /// Too many tokens of one user, by the organization's own limit.
+    #[error("the user has {0} live tokens, as many as the organization allows")]
+    UserFull(u32),
+    /// Too many tokens of the organization.
+    #[error("the organization has {0} tokens, as many as it may have")]
+    OrganizationFull(u64),
+    /// What the caller wants of the token cannot be.
+    #[error("{0}")]
+    Narrowing(String),
+    /// A right that the token which was shown does not have.
+    #[error("the token does not have what is asked for, or not within what it has")]
+    NotNarrower,
+    /// The password that was shown is of no token, or of another one.
+    #[error("there is no such token, or this is not its password")]
+    UnknownToken,
+    /// The token was revoked.
+    #[error("the token was revoked")]
+    Revoked,
+    /// The change is made, but some node may not know yet what it has ended.
+    #[error(
+        "the change is made, but nobody can say yet whether every node knows it ({0}); call again"
+    )]
+    Unconfirmed(StoreError),
     /// The provider's secret cannot be read.
     #[error("the provider's secret cannot be opened; is its pepper still in the key list?")]
     SecretLost,
@@ -94,7 +125,31 @@ pub enum ExchangeError {
     Store(#[from] StoreError),
 }
 
+impl From<ForeignOrigin> for ExchangeError {
+    fn from(_: ForeignOrigin) -> Self {
+        ExchangeError::OriginNotAllowed
+    }
+}
+
 impl MintedToken {
+    /// A token that is there already, with its password; `None`: it has gone meanwhile.
+    fn of(known: &KnownToken, provider: &'static str, password: Secret) -> Option<Self> {
+        let credential = known.credential()?;
+        let terms = credential.terms.as_deref();
+        let began = terms.and_then(|terms| terms.refreshed_at);
+        Some(Self {
+            id: known.id,
+            username: known.holder.username(),
+            password,
+            subject: known::subject_of(&known.holder).to_owned(),
+            email: credential.claims.get("email").map(str::to_owned),
+            provider,
+            limits: terms.and_then(|terms| terms.limits.clone()),
+            issued_at: began.unwrap_or(credential.issued_at),
+            expires_at: credential.expires_at?,
+        })
+    }
+
     /// How long it lives from when it was minted.
     pub fn life(&self) -> SignedDuration {
         self.expires_at.duration_since(self.issued_at)
@@ -117,13 +172,26 @@ impl App {
         &self,
         request: &ExchangeRequest<'_>,
     ) -> Result<MintedToken, ExchangeError> {
+        self.exchange_narrowed(request, &Narrowing::default()).await
+    }
+
+    /// The same for a token that is narrower than a plain login.
+    ///
+    /// # Errors
+    /// As [`exchange`](App::exchange).
+    pub async fn exchange_narrowed(
+        &self,
+        request: &ExchangeRequest<'_>,
+        narrowing: &Narrowing,
+    ) -> Result<MintedToken, ExchangeError> {
         let organization = self.organization(request.organization.clone()).await?;
         let organization = organization.ok_or(ExchangeError::OrganizationNotFound)?;
-        if request
-            .origin
-            .is_some_and(|origin| !organization.allows_origin(origin))
-        {
-            return Err(ExchangeError::OriginNotAllowed);
+        organization.check_origin(request.origin)?;
+        if request.token.expose().starts_with(minted_password::PREFIX) {
+            let end = request.ttl_seconds;
+            return self
+                .exchange_own(&organization.id, request.token, narrowing, end)
+                .await;
         }
         let token = UnverifiedToken::read(request.token)?;
         let provider = provider_of(request, &token, &organization)?;
@@ -131,44 +199,23 @@ impl App {
         self.reseal_later(provider, &organization);
         let now = self.now();
         let identity = token.verify(provider, &key, &organization.allowed_origins, now)?;
-        let end = organization
-            .token_life
-            .end(now, request.ttl_seconds, identity.expires_at);
-        let end = end.ok_or(TokenError::Expired)?;
-        let username = Username {
-            local: provider.local_name(&identity.subject),
-            organization: organization.id.clone(),
-        };
-        let minted = minted_password::mint(&self.keys);
-        let subject = HolderIdentity::Subject {
-            provider: provider.id,
-            subject: identity.subject.clone(),
-        };
-        let credential = Credential {
-            kind: CredentialKind::of(&minted),
+        self.mint(Draft {
+            organization: &organization,
+            name: provider.local_name(&identity.subject),
+            identity: HolderIdentity::Subject {
+                provider: provider.id,
+                subject: identity.subject.clone(),
+            },
             claims: identity.claims,
-            issued_at: now,
-            epoch: organization.marks.epoch,
-            expires_at: Some(end),
-            revoked_at: None,
-            terms: None,
-        };
-        let holding = self.hold(&username, &subject, &credential, &organization.marks);
-        // An index that is left alone by a crash leads nowhere and expires.
-        let indexing = self.index(minted.id, &username, end);
-        try_join!(indexing, holding)?;
-        self.metrics.minted();
-        tracing::info!(%username, token = %minted.id, expires_at = %end, "minted");
-        Ok(MintedToken {
-            id: minted.id,
-            username,
-            password: minted.password,
+            narrowing,
+            ttl_seconds: request.ttl_seconds,
+            latest: identity.expires_at,
+            replaces: false,
             subject: identity.subject,
             email: identity.email,
-            provider: provider.kind,
-            issued_at: now,
-            expires_at: end,
+            provider: provider.kind.as_str(),
         })
+        .await
     }
 
     /// Encrypts the provider's secret anew where an old pepper guards it, so that the old one can go.
@@ -197,50 +244,6 @@ impl App {
             })
             .await
         });
-    }
-
-    /// Stores whose a token is.
-    pub(in crate::app) async fn index(
-        &self,
-        id: TokenId,
-        username: &Username,
-        expires_at: Timestamp,
-    ) -> Result<(), ExchangeError> {
-        let index = TokenIndex {
-            name: username.local.clone(),
-            organization: username.organization.clone(),
-            expires_at,
-        };
-        port::create(&*self.store, &id, index).await?;
-        Ok(())
-    }
-
-    /// Stores the credential with its holder, whom it makes where there is none yet.
-    pub(in crate::app) async fn hold(
-        &self,
-        username: &Username,
-        subject: &HolderIdentity,
-        credential: &Credential,
-        marks: &Marks,
-    ) -> Result<(), ExchangeError> {
-        port::update::<Holder, ExchangeError>(&*self.store, username, |current| {
-            let mut holder = match current {
-                Some(holder) if holder.identity != *subject => {
-                    return Err(ExchangeError::NameTaken);
-                }
-                Some(holder) => holder.clone(),
-                None => Holder {
-                    name: username.local.clone(),
-                    organization: username.organization.clone(),
-                    identity: subject.clone(),
-                    credentials: Vec::new(),
-                },
-            };
-            holder.add(credential.clone(), marks, credential.issued_at)?;
-            Ok(Change::Set(holder))
-        })
-        .await?;
-        Ok(())
     }
 }
 

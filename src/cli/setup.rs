@@ -8,7 +8,7 @@ use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 
 use crate::app::App;
-use crate::app::organizations::NewOrganization;
+use crate::app::organizations::{NewOrganization, OrganizationChange};
 use crate::cli::output::Output;
 use crate::cli::runtime::block_on;
 use crate::config::fields::load_store;
@@ -20,6 +20,7 @@ use crate::names::base62;
 use crate::names::organization_id::OrganizationName;
 use crate::names::origin::Origin;
 use crate::names::username::LocalName;
+use crate::org::organization::RefreshMode;
 use crate::secret::Secret;
 use crate::wiring;
 
@@ -41,6 +42,36 @@ pub enum OrgCommand {
         #[arg(long = "allow-origin", value_name = "ORIGIN")]
         allow_origins: Vec<Origin>,
     },
+    /// Change how an organization's tokens are refreshed, how many there may be, and whose pages may
+    /// ask for them; what is not named stays
+    Set {
+        /// The organization: org_... or its UUID
+        #[arg(long)]
+        org: OrganizationName,
+        /// extend: a refreshed token keeps its password; rotate: it gets a new one, and the old one
+        /// dies after 30 seconds
+        #[arg(long)]
+        refresh: Option<RefreshArgument>,
+        /// For how long a token may be refreshed, from when it was minted, in seconds
+        #[arg(long, value_name = "SECONDS")]
+        refreshable: Option<u32>,
+        /// The most live tokens of one user (there is room for 64)
+        #[arg(long, value_name = "NUMBER")]
+        max_per_user: Option<u32>,
+        /// The most tokens that have not expired; each node counts what others mint with a delay of
+        /// up to 5 seconds
+        #[arg(long, value_name = "NUMBER")]
+        max_tokens: Option<u64>,
+        /// One more web origin whose pages may ask for tokens
+        #[arg(long = "allow-origin", value_name = "ORIGIN")]
+        allow_origins: Vec<Origin>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum RefreshArgument {
+    Extend,
+    Rotate,
 }
 
 #[derive(Debug, Subcommand)]
@@ -102,11 +133,30 @@ pub enum UserCommand {
 
 /// `ticketgate org`
 pub fn org(flags: &Flags, command: OrgCommand, output: Output) -> anyhow::Result<()> {
-    let OrgCommand::Create {
-        name,
-        preset,
-        allow_origins,
-    } = command;
+    let (name, preset, allow_origins) = match command {
+        OrgCommand::Create {
+            name,
+            preset,
+            allow_origins,
+        } => (name, preset, allow_origins),
+        OrgCommand::Set {
+            org,
+            refresh,
+            refreshable,
+            max_per_user,
+            max_tokens,
+            allow_origins,
+        } => {
+            let change = OrganizationChange {
+                refresh: refresh.map(RefreshMode::from),
+                refreshable_seconds: refreshable,
+                max_per_user,
+                max_tokens,
+                allow_origins,
+            };
+            return set_org(flags, org, change, output);
+        }
+    };
     let new = NewOrganization {
         name: &name,
         preset: &preset,
@@ -119,6 +169,25 @@ pub fn org(flags: &Flags, command: OrgCommand, output: Output) -> anyhow::Result
         &json!({ "id": id, "alias": alias, "name": name, "preset": preset }),
         &text,
     );
+    Ok(())
+}
+
+/// `ticketgate org set`
+fn set_org(
+    flags: &Flags,
+    org: OrganizationName,
+    change: OrganizationChange,
+    output: Output,
+) -> anyhow::Result<()> {
+    let changed = with_app(flags, async |app| {
+        Ok(app.change_organization(org, change).await?)
+    })?;
+    let value = json!({
+        "id": changed.id,
+        "token_rules": changed.token_rules,
+        "allowed_origins": changed.allowed_origins,
+    });
+    output.print(&value, &format!("changed organization {}", changed.id));
     Ok(())
 }
 
@@ -223,6 +292,15 @@ pub fn with_app<T>(
         let app = wiring::app_on_store(&store, keys).await?;
         work(&app).await
     })
+}
+
+impl From<RefreshArgument> for RefreshMode {
+    fn from(argument: RefreshArgument) -> Self {
+        match argument {
+            RefreshArgument::Extend => RefreshMode::Extend,
+            RefreshArgument::Rotate => RefreshMode::Rotate,
+        }
+    }
 }
 
 impl From<KindArgument> for ApiKeyKind {

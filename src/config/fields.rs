@@ -12,6 +12,7 @@ use crate::hooks::connection::BrokerConnection;
 use crate::http;
 use crate::identity::key_sets;
 use crate::keyring::{KeyList, Keyring};
+use crate::names::origin::Origin;
 use crate::secret::Secret;
 use crate::store::cached;
 
@@ -156,6 +157,18 @@ impl Reader {
                     "How long requests may finish at a stop.",
                 ),
                 default.shutdown_seconds,
+            ),
+            public_url: self.optional(
+                field(
+                    "server.public_url",
+                    "https://auth.example.com",
+                    "The address that clients know the server by; OAuth metadata names it.",
+                ),
+                |text| {
+                    let origin = text.strip_suffix('/').unwrap_or(text).parse::<Origin>();
+                    let origin = origin.map_err(|error| error.to_string())?;
+                    Ok(origin.as_str().to_owned())
+                },
             ),
             hook_deadline: Duration::from_millis(self.with(
                 field(

@@ -179,6 +179,11 @@ impl ApiKey {
         self.revoked_at.is_none() && !marks.end(self.epoch, self.created_at)
     }
 
+    /// Whether the service user may connect with it: a secret key that may publish.
+    pub fn may_connect(&self) -> bool {
+        self.kind == ApiKeyKind::Secret && self.has(Scope::Publish)
+    }
+
     /// Whether the key has the scope.
     pub fn has(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope)

@@ -74,6 +74,31 @@ impl ApiError {
         }
     }
 
+    fn unconfirmed(text: &str) -> Self {
+        Self {
+            operator_text: Some(text.to_owned()),
+            ..Self::new(503, "not_confirmed", text)
+        }
+    }
+
+    /// As OAuth's endpoints say it (RFC 6749 section 5.2, RFC 8693 section 2.2.2): a subject token
+    /// that is no good is an invalid request, a key that is no good an invalid client.
+    pub fn in_oauth(self) -> Self {
+        let (status, code) = match self.code {
+            "unauthorized" | "organization_not_found" => (401, "invalid_client"),
+            "insufficient_scope" => (400, "invalid_scope"),
+            "origin_not_allowed" => (403, "unauthorized_client"),
+            "provider_not_found" | "email_required" | "token_expired" | "invalid_token"
+            | "token_revoked" | "username_taken" => (400, "invalid_request"),
+            code => (self.status, code),
+        };
+        Self {
+            status,
+            code,
+            ..self
+        }
+    }
+
     /// The answer. Our own failures are logged here, once.
     pub fn response(&self) -> HttpResponse {
         if let Some(operator_text) = &self.operator_text {
@@ -86,6 +111,9 @@ impl ApiError {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = HttpResponse::build(status);
         match self.status {
+            401 if self.code == "invalid_client" => {
+                _ = response.insert_header((WWW_AUTHENTICATE, r#"Basic realm="ticketgate""#));
+            }
             401 => _ = response.insert_header((WWW_AUTHENTICATE, "Bearer")),
             429 | 503 => _ = response.insert_header((RETRY_AFTER, "1")),
             _ => {}
@@ -104,10 +132,7 @@ impl From<RevokeError> for ApiError {
     fn from(error: RevokeError) -> Self {
         match &error {
             RevokeError::InFuture(_) => Self::invalid_request(&format!("issued_before: {error}")),
-            RevokeError::Unconfirmed(_) => Self {
-                operator_text: Some(error.to_string()),
-                ..Self::new(503, "not_confirmed", &error.to_string())
-            },
+            RevokeError::Unconfirmed(_) => Self::unconfirmed(&error.to_string()),
             RevokeError::Store(_) => Self::unavailable(&error),
         }
     }
@@ -182,7 +207,14 @@ impl From<ExchangeError> for ApiError {
             ExchangeError::Token(TokenError::Expired) => (401, "token_expired"),
             ExchangeError::Token(_) => (401, "invalid_token"),
             ExchangeError::NameTaken => (409, "username_taken"),
-            ExchangeError::TooMany(_) => (429, "too_many_tokens"),
+            ExchangeError::TooMany(_)
+            | ExchangeError::UserFull(_)
+            | ExchangeError::OrganizationFull(_) => (429, "too_many_tokens"),
+            ExchangeError::Narrowing(_) => (400, "invalid_request"),
+            ExchangeError::NotNarrower => (403, "insufficient_scope"),
+            ExchangeError::UnknownToken => (401, "invalid_token"),
+            ExchangeError::Revoked => (401, "token_revoked"),
+            ExchangeError::Unconfirmed(_) => return Self::unconfirmed(&text),
             ExchangeError::SecretLost | ExchangeError::NoKeys(_) | ExchangeError::Store(_) => {
                 return Self::unavailable(&error);
             }

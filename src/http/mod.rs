@@ -1,5 +1,6 @@
 //! The HTTP edge: routes, who may call them, wire forms, and the one mapping of errors to statuses.
 
+pub mod api;
 pub mod cors;
 pub mod doctor;
 pub mod error;
@@ -7,6 +8,7 @@ pub mod health;
 pub mod hooks;
 pub mod keys;
 pub mod local;
+pub mod oauth;
 pub mod raw_targets;
 pub mod routes;
 pub mod server;
@@ -35,6 +37,9 @@ pub struct Settings {
     pub shutdown_seconds: u64,
     /// How long a whole hook answer may take.
     pub hook_deadline: Duration,
+    /// The address that clients know the server by, such as `https://auth.example.com`; `None`: the
+    /// one that it listens on.
+    pub public_url: Option<String>,
     /// The longest hook body, in bytes. A client certificate or a payload may be part of it.
     pub hook_body_limit: usize,
     /// The most hooks that are answered at a time.
@@ -51,6 +56,7 @@ impl Default for Settings {
             bind: SocketAddr::from(([127, 0, 0, 1], 8080)),
             workers: 0,
             shutdown_seconds: 10,
+            public_url: None,
             hook_deadline: Duration::from_secs(1),
             hook_body_limit: 1024 * 1024,
             hooks_in_flight: 4_096,

@@ -7,9 +7,10 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Route};
 use tokio::time::timeout;
 
+use crate::credential::scope::Scope;
 use crate::http::error::ApiError;
 use crate::http::watch::Stray;
-use crate::http::{Edge, cors, doctor, health, hooks, local, tokens};
+use crate::http::{Edge, cors, doctor, health, hooks, local, oauth, tokens};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,14 @@ pub enum Access {
     HookSecret,
     /// Whoever shows an identity token, with an API key of the organization or without.
     IdentityToken,
+    /// Whoever shows a secret API key with the scope, or a restricted one.
+    ApiKey(Scope),
+    /// Whoever shows the password of the token that it is about.
+    TokenPassword,
+    /// Whoever shows the token's password, or such an API key.
+    TokenPasswordOr(Scope),
+    /// Whoever names an organization: it tells no more than its login page does.
+    NamesOrganization,
     /// Whoever may open the local socket: the file's owner.
     LocalSocket,
 }
@@ -40,7 +49,7 @@ pub struct Row {
 }
 
 /// The routes of the public address.
-pub const PUBLIC: [Row; 4] = [
+pub const PUBLIC: [Row; 15] = [
     row("GET", "/health/live", Access::Open, || {
         web::get().to(health::live)
     }),
@@ -50,6 +59,63 @@ pub const PUBLIC: [Row; 4] = [
     row("POST", "/v2/tokens/exchange", Access::IdentityToken, || {
         web::post().to(tokens::exchange)
     }),
+    row(
+        "POST",
+        "/v2/tokens/create",
+        Access::ApiKey(Scope::TokensCreate),
+        || web::post().to(tokens::create),
+    ),
+    row("POST", "/v2/tokens/refresh", Access::TokenPassword, || {
+        web::post().to(tokens::refresh)
+    }),
+    row(
+        "POST",
+        "/v2/tokens/revoke",
+        Access::TokenPasswordOr(Scope::TokensRevoke),
+        || web::post().to(tokens::revoke),
+    ),
+    row(
+        "GET",
+        "/v2/tokens",
+        Access::ApiKey(Scope::TokensRevoke),
+        || web::get().to(tokens::list),
+    ),
+    row(
+        "POST",
+        "/v2/tokens",
+        Access::ApiKey(Scope::TokensCreate),
+        || web::post().to(tokens::older_tokens),
+    ),
+    row(
+        "POST",
+        "/v1/create",
+        Access::ApiKey(Scope::TokensCreate),
+        || web::post().to(tokens::older_create),
+    ),
+    row("GET", "/v2/providers", Access::NamesOrganization, || {
+        web::get().to(tokens::providers)
+    }),
+    row("POST", "/oauth/token", Access::IdentityToken, || {
+        web::post().to(oauth::token)
+    }),
+    row(
+        "POST",
+        "/oauth/revoke",
+        Access::TokenPasswordOr(Scope::TokensRevoke),
+        || web::post().to(oauth::revoke),
+    ),
+    row(
+        "POST",
+        "/oauth/introspect",
+        Access::ApiKey(Scope::TokensRevoke),
+        || web::post().to(oauth::introspect),
+    ),
+    row(
+        "GET",
+        "/.well-known/oauth-authorization-server",
+        Access::Open,
+        || web::get().to(oauth::metadata),
+    ),
     row("*", "/hooks/*", Access::HookSecret, || {
         web::route().to(hooks::answer)
     }),
@@ -102,19 +168,21 @@ const fn row(
 
 /// Sets up the public address.
 pub fn public(services: &mut ServiceConfig) {
-    for Row {
-        path,
-        access,
-        handler,
-        ..
-    } in &PUBLIC
-    {
+    for (number, row) in PUBLIC.iter().enumerate() {
+        let path = row.path;
         if let Some(prefix) = path.strip_suffix("/*") {
-            services.service(web::scope(prefix).default_service(handler()));
+            services.service(web::scope(prefix).default_service((row.handler)()));
             continue;
         }
-        let mut resource = web::resource(*path).route(handler());
-        if *access == Access::IdentityToken {
+        // All methods of a path are one resource, set up where the path comes first.
+        if PUBLIC[..number].iter().any(|before| before.path == path) {
+            continue;
+        }
+        let mut resource = web::resource(path);
+        for same in PUBLIC.iter().filter(|same| same.path == path) {
+            resource = resource.route((same.handler)());
+        }
+        if row.access != Access::Open {
             resource =
                 resource.route(web::method(actix_web::http::Method::OPTIONS).to(cors::preflight));
         }

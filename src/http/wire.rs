@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -12,10 +14,15 @@ use crate::app::providers::{ProviderChange, ProviderView};
 use crate::app::revoke::Revoked;
 use crate::app::revoke::target::Target;
 use crate::app::tokens::MintedToken;
+use crate::app::tokens::known::KnownToken;
+use crate::app::tokens::list::{TokenEntry, TokenPage};
+use crate::credential::terms::Limits;
 use crate::identity::key_sets::KeySetStatus;
 use crate::org::claim_path::ClaimPath;
+use crate::org::organization::Organization;
 use crate::org::provider::{Provider, ProviderKey};
 use crate::secret::Secret;
+use crate::store::port::TokenPlace;
 use crate::store::status::{SharedStatus, Status};
 
 /// The body of every error.
@@ -57,6 +64,183 @@ pub struct ExchangeBody {
     /// An API key, for callers that cannot set a header.
     #[serde(deserialize_with = "secret", default)]
     pub secret_key: Option<Secret>,
+    /// The only MQTT client id that may use the token.
+    pub client_id: Option<String>,
+}
+
+/// The body of `POST /v2/tokens/create`, `/v2/tokens` and `/v1/create`. Other fields are ignored.
+#[derive(Deserialize)]
+pub struct CreateBody {
+    /// The organization's id or UUID.
+    pub organization_id: Option<String>,
+    /// The API key, for callers that cannot set a header.
+    #[serde(deserialize_with = "secret", default)]
+    pub secret_key: Option<Secret>,
+    /// For whom, by an address.
+    pub user_email: Option<String>,
+    /// For whom, by an id of the caller's own.
+    pub user_id: Option<String>,
+    /// A provider's id.
+    pub integration_id: Option<Uuid>,
+    /// Whether the user's other tokens are over.
+    pub replace_existing: Option<bool>,
+    /// The life asked for, in seconds.
+    pub ttl: Option<u64>,
+    /// The only MQTT client id that may use it.
+    pub client_id: Option<String>,
+    /// What it may do: `publish`, `subscribe`.
+    pub permissions: Option<Vec<String>>,
+    /// The only topics that it may use.
+    pub topics: Option<Vec<String>>,
+}
+
+/// The body of `POST /v2/tokens/refresh`.
+#[derive(Deserialize)]
+pub struct RefreshBody {
+    /// Which token.
+    pub token_id: Option<String>,
+    /// Its password.
+    #[serde(deserialize_with = "secret", default)]
+    pub current_token_password: Option<Secret>,
+}
+
+/// The body of `POST /v2/tokens/revoke`: what is revoked, in one of the ways that there are.
+#[derive(Deserialize)]
+pub struct RevokeTokensBody {
+    /// The organization's id or UUID.
+    pub organization_id: Option<String>,
+    /// The API key, for callers that cannot set a header.
+    #[serde(deserialize_with = "secret", default)]
+    pub secret_key: Option<Secret>,
+    /// One token.
+    pub token_id: Option<String>,
+    /// Its password, which is all the permission that its owner needs.
+    #[serde(deserialize_with = "secret", default)]
+    pub current_token_password: Option<Secret>,
+    /// Everything of a username.
+    pub username: Option<String>,
+    /// Everything of somebody by an address.
+    pub user_email: Option<String>,
+    /// Everything of somebody by an id: the caller's own or, with `provider`, that provider's.
+    pub user_id: Option<String>,
+    /// The provider's name or id.
+    pub provider: Option<String>,
+}
+
+/// The reply of `GET /v2/tokens`.
+#[derive(Serialize)]
+pub struct TokensReply {
+    tokens: Vec<TokenReply>,
+    next_cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct TokenReply {
+    token_id: String,
+    mqtt_username: String,
+    user_id: String,
+    user_email: Option<String>,
+    provider: Option<&'static str>,
+    status: &'static str,
+    issued_at: String,
+    expires_at: String,
+    refreshed_at: Option<String>,
+    client_id: Option<String>,
+    permissions: Vec<&'static str>,
+    topics: Option<Vec<String>>,
+}
+
+impl TokensReply {
+    /// Of a page.
+    pub fn new(page: TokenPage) -> Self {
+        Self {
+            tokens: page.tokens.into_iter().map(TokenReply::from).collect(),
+            next_cursor: page.next.map(|next| cursor_text(&next)),
+        }
+    }
+}
+
+impl From<TokenEntry> for TokenReply {
+    fn from(entry: TokenEntry) -> Self {
+        Self {
+            token_id: entry.id.to_string(),
+            mqtt_username: entry.username.to_string(),
+            user_id: entry.subject,
+            user_email: entry.email,
+            provider: entry.provider,
+            status: if entry.is_revoked {
+                "revoked"
+            } else {
+                "active"
+            },
+            issued_at: whole_seconds(entry.issued_at),
+            expires_at: whole_seconds(entry.expires_at),
+            refreshed_at: entry.refreshed_at.map(whole_seconds),
+            client_id: entry.client_id,
+            permissions: permissions(entry.limits.as_ref()),
+            topics: entry.limits.and_then(|limits| limits.topics),
+        }
+    }
+}
+
+/// What a right allows, in the words of the wire.
+pub fn permissions(limits: Option<&Limits>) -> Vec<&'static str> {
+    let (publish, subscribe) =
+        limits.map_or((true, true), |limits| (limits.publish, limits.subscribe));
+    let words = [(publish, "publish"), (subscribe, "subscribe")];
+    let words = words.into_iter().filter(|(allowed, _)| *allowed);
+    words.map(|(_, word)| word).collect()
+}
+
+/// A place in a list, as a text without a meaning for others.
+fn cursor_text(place: &TokenPlace) -> String {
+    let text = format!("{} {} {}", place.shard, place.ends, place.name);
+    URL_SAFE_NO_PAD.encode(text)
+}
+
+/// Reads it back; `None`: it is none.
+pub fn cursor(text: &str) -> Option<TokenPlace> {
+    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+    let mut parts = text.splitn(3, ' ');
+    Some(TokenPlace {
+        shard: parts.next()?.parse().ok()?,
+        ends: parts.next()?.parse().ok()?,
+        name: parts.next()?.to_owned(),
+    })
+}
+
+/// The reply of `GET /v2/providers`.
+#[derive(Serialize)]
+pub struct EnabledProviders {
+    providers: Vec<EnabledProvider>,
+}
+
+#[derive(Serialize)]
+struct EnabledProvider {
+    id: Uuid,
+    integration_id: Uuid,
+    name: String,
+    provider: &'static str,
+    r#type: &'static str,
+    enabled: bool,
+}
+
+impl EnabledProviders {
+    /// Those that are switched on.
+    pub fn new(organization: &Organization) -> Self {
+        let enabled = organization.providers.iter().filter(|one| one.enabled);
+        let providers = enabled.map(|provider| EnabledProvider {
+            id: provider.id,
+            integration_id: provider.id,
+            name: provider.name.clone(),
+            provider: provider.kind.as_str(),
+            r#type: provider.kind.as_str(),
+            enabled: true,
+        });
+        Self {
+            providers: providers.collect(),
+        }
+    }
 }
 
 /// The reply to an exchange: the fields of both published shapes.
@@ -74,6 +258,16 @@ pub struct ExchangeReply<'a> {
     expires_in: i64,
     expires_at: String,
     refresh_recommended_at: String,
+    /// The words of the older calls; elsewhere left out.
+    #[serde(skip_serializing_if = "Option::is_none", flatten)]
+    older: Option<OlderReply<'a>>,
+}
+
+#[derive(Serialize)]
+struct OlderReply<'a> {
+    token: &'a str,
+    token_password: &'a str,
+    org_short_id: String,
 }
 
 #[derive(Serialize)]
@@ -96,12 +290,27 @@ impl<'a> ExchangeReply<'a> {
             access_token: password,
             token_type: "Bearer",
             token_id: token.id.to_string(),
-            provider: token.provider.as_str(),
+            provider: token.provider,
             user_id: &token.subject,
             user_email: token.email.as_deref(),
             expires_in: token.life().as_secs(),
             expires_at: whole_seconds(token.expires_at),
             refresh_recommended_at: whole_seconds(token.refresh_recommended_at()),
+            older: None,
+        }
+    }
+
+    /// The same with what the older calls promise.
+    pub fn with_older_words(token: &'a MintedToken) -> Self {
+        let password = token.password.expose();
+        let older = OlderReply {
+            token: password,
+            token_password: password,
+            org_short_id: token.username.organization.to_string(),
+        };
+        Self {
+            older: Some(older),
+            ..Self::new(token)
         }
     }
 }
@@ -492,6 +701,104 @@ impl From<SharedStatus> for SharedStoreReply {
             nodes: status.nodes,
             fresh_shards,
             shards: shards.collect(),
+        }
+    }
+}
+
+/// The reply of `POST /oauth/token` (RFC 8693 section 2.2.1), with the login beside it.
+#[derive(Serialize)]
+pub struct OauthTokenReply<'a> {
+    issued_token_type: &'static str,
+    scope: String,
+    #[serde(flatten)]
+    token: ExchangeReply<'a>,
+}
+
+impl<'a> OauthTokenReply<'a> {
+    /// Of a minted token.
+    pub fn new(token: &'a MintedToken, issued_token_type: &'static str) -> Self {
+        Self {
+            issued_token_type,
+            scope: permissions(token.limits.as_ref()).join(" "),
+            token: ExchangeReply::new(token),
+        }
+    }
+}
+
+/// The reply of `POST /oauth/introspect` (RFC 7662 section 2.2).
+#[derive(Default, Serialize)]
+pub struct IntrospectReply {
+    active: bool,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    token: Option<ActiveToken>,
+}
+
+#[derive(Serialize)]
+struct ActiveToken {
+    scope: String,
+    token_type: &'static str,
+    username: String,
+    sub: String,
+    exp: i64,
+    iat: i64,
+    jti: String,
+}
+
+impl IntrospectReply {
+    /// Of a live token.
+    pub fn active(token: &KnownToken) -> Self {
+        let active = || {
+            let credential = token.credential()?;
+            let limits = credential.terms.as_ref();
+            let limits = limits.and_then(|terms| terms.limits.as_ref());
+            Some(ActiveToken {
+                scope: permissions(limits).join(" "),
+                token_type: "Bearer",
+                username: token.holder.username().to_string(),
+                sub: token.subject().to_owned(),
+                exp: credential.expires_at?.as_second(),
+                iat: credential.issued_at.as_second(),
+                jti: token.id.to_string(),
+            })
+        };
+        let token = active();
+        Self {
+            active: token.is_some(),
+            token,
+        }
+    }
+}
+
+/// The reply of `GET /.well-known/oauth-authorization-server` (RFC 8414 section 2).
+#[derive(Serialize)]
+pub struct MetadataReply {
+    issuer: String,
+    token_endpoint: String,
+    token_endpoint_auth_methods_supported: [&'static str; 3],
+    grant_types_supported: [&'static str; 1],
+    response_types_supported: [&'static str; 0],
+    scopes_supported: [&'static str; 2],
+    revocation_endpoint: String,
+    revocation_endpoint_auth_methods_supported: [&'static str; 3],
+    introspection_endpoint: String,
+    introspection_endpoint_auth_methods_supported: [&'static str; 2],
+}
+
+impl MetadataReply {
+    /// Of the server at this address.
+    pub fn new(issuer: &str, grant_type: &'static str) -> Self {
+        let [basic, post, none] = ["client_secret_basic", "client_secret_post", "none"];
+        Self {
+            issuer: issuer.to_owned(),
+            token_endpoint: format!("{issuer}/oauth/token"),
+            token_endpoint_auth_methods_supported: [basic, post, none],
+            grant_types_supported: [grant_type],
+            response_types_supported: [],
+            scopes_supported: ["publish", "subscribe"],
+            revocation_endpoint: format!("{issuer}/oauth/revoke"),
+            revocation_endpoint_auth_methods_supported: [basic, post, none],
+            introspection_endpoint: format!("{issuer}/oauth/introspect"),
+            introspection_endpoint_auth_methods_supported: [basic, post],
         }
     }
 }

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::names::key_id::ApiKeyId;
 use crate::names::marks::Marks;
-use crate::names::organization_id::OrganizationId;
+use crate::names::organization_id::{OrganizationId, push_base32};
 use crate::names::origin::Origin;
-use crate::names::username::{NATIVE_PREFIX, SERVICE_NAME};
+use crate::names::username::{LocalName, NATIVE_PREFIX, SERVICE_NAME};
 use crate::org::provider::{self, Provider};
 
 /// The longest name of an organization, provider or key, in bytes.
@@ -153,6 +154,33 @@ impl TokenLife {
             .then(|| Timestamp::from_second(end).ok())
             .flatten()
     }
+}
+
+/// The organization does not allow the web origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the organization does not allow requests from this web origin")]
+pub struct ForeignOrigin;
+
+/// Stands for this server where a record names a provider: the organization's own servers have named
+/// the subject.
+pub const NATIVE_PROVIDER: Uuid = Uuid::max();
+/// What it is called on the wire.
+pub const NATIVE_PROVIDER_NAME: &str = "cloudsignal";
+
+const NATIVE_NAME_LENGTH: usize = 20;
+
+/// The username of somebody whom a server of the organization has named. It tells nothing about that
+/// name in itself.
+pub fn native_name(organization: &OrganizationId, subject: &str) -> LocalName {
+    // The id has a fixed length, so no other pair gives the same input.
+    let hash = Sha256::new()
+        .chain_update(organization.as_str())
+        .chain_update(subject)
+        .finalize();
+    let mut name = NATIVE_PREFIX.to_owned();
+    push_base32(&hash, NATIVE_NAME_LENGTH, &mut name);
+    name.parse()
+        .expect("a clean prefix with base32 behind it is a local name")
 }
 
 /// Why a provider cannot be added to an organization.
@@ -301,6 +329,17 @@ impl Organization {
     /// Whether pages of this origin may exchange tokens.
     pub fn allows_origin(&self, origin: &Origin) -> bool {
         self.allowed_origins.contains(origin)
+    }
+
+    /// Whether a caller with this origin may go on. Without one it is no browser.
+    ///
+    /// # Errors
+    /// [`ForeignOrigin`].
+    pub fn check_origin(&self, origin: Option<&Origin>) -> Result<(), ForeignOrigin> {
+        match origin {
+            Some(origin) if !self.allows_origin(origin) => Err(ForeignOrigin),
+            _ => Ok(()),
+        }
     }
 
     /// Whether a name made by hand could be given to a subject of a provider as well.

@@ -363,6 +363,36 @@ pub async fn read_three<A: Kept, B: Kept, C: Kept>(
     at_one_moment(store, &keys, read).await
 }
 
+/// Reads a record and those that it names, as they stand at one moment. Those that are not there are
+/// left out.
+///
+/// # Errors
+/// As [`read_both`].
+pub async fn read_with<A: Kept, B: Kept>(
+    store: &dyn Store,
+    a: &A::Key,
+    named: impl Fn(&A) -> Vec<B::Key>,
+) -> Result<Option<(Arc<A>, Vec<Arc<B>>)>, StoreError> {
+    let key = A::key(a);
+    for _ in 0..MAX_TRIES {
+        let mut noted = vec![store.note(&key)];
+        let Some(found) = find_any::<A>(store, &key).await? else {
+            return Ok(None);
+        };
+        let mut all = Vec::new();
+        for name in named(&found) {
+            let key = B::key(&name);
+            noted.push(store.note(&key));
+            all.extend(find_any::<B>(store, &key).await?);
+        }
+        if noted.into_iter().all(|noted| store.is_current(noted)) {
+            return Ok(Some((found, all)));
+        }
+    }
+    let problem = "the records change faster than they can be read";
+    Err(StoreError::Unavailable(problem.into()))
+}
+
 /// Repeats `read` until none of `keys` has changed while it was at work.
 async fn at_one_moment<T, F, const N: usize>(
     store: &dyn Store,

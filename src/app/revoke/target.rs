@@ -68,6 +68,18 @@ impl Target {
         }
     }
 
+    /// Whose it is.
+    pub fn organization(&self) -> &OrganizationId {
+        match self {
+            Target::Token { username, .. }
+            | Target::Username(username)
+            | Target::Subject { username, .. } => &username.organization,
+            Target::ApiKey { organization, .. }
+            | Target::Organization(organization)
+            | Target::IssuedBefore { organization, .. } => organization,
+        }
+    }
+
     /// The username that a subject has at a provider of the organization.
     fn subject(organization: &Organization, provider: &str, subject: String) -> Option<Self> {
         let provider = organization.provider_named(provider)?;

@@ -1,0 +1,274 @@
+//! Minting: a credential is stored with its holder and its index. All ways to a token end here.
+
+use jiff::Timestamp;
+use tokio::try_join;
+
+use crate::acl::template::Template;
+use crate::app::App;
+use crate::app::tokens::{ExchangeError, MintedToken};
+use crate::credential::holder::{Credential, CredentialKind, Holder, HolderIdentity};
+use crate::credential::minted_password;
+use crate::credential::terms::{Limits, MAX_TOPICS, Terms};
+use crate::identity::jwt::TokenError;
+use crate::names::claims::Claims;
+use crate::names::marks::Marks;
+use crate::names::token_id::TokenId;
+use crate::names::username::{LocalName, Username};
+use crate::org::organization::Organization;
+use crate::store::port::{self, Change, StoreError, Updated};
+use crate::store::record::{Kept as _, TokenIndex};
+
+/// The longest client id that a token can be bound to, in bytes.
+const MAX_CLIENT_ID: usize = 256;
+/// The longest topic of a narrower right, in bytes.
+const MAX_TOPIC: usize = 1_024;
+/// How often a replacement is made again because the store has another state when it is confirmed.
+const MAX_TRIES: usize = 16;
+
+/// How a token is narrower than a plain login.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Narrowing {
+    /// The only client id that may use it.
+    pub client_id: Option<String>,
+    /// What it may do at most.
+    pub limits: Option<Limits>,
+}
+
+/// A token to mint.
+pub(super) struct Draft<'a> {
+    pub organization: &'a Organization,
+    pub name: LocalName,
+    pub identity: HolderIdentity,
+    pub claims: Claims,
+    pub narrowing: &'a Narrowing,
+    /// The life asked for, in seconds.
+    pub ttl_seconds: Option<u32>,
+    /// Its end at the latest.
+    pub latest: Timestamp,
+    /// Whether it takes the place of all tokens that its holder has.
+    pub replaces: bool,
+    pub subject: String,
+    pub email: Option<String>,
+    pub provider: &'static str,
+}
+
+impl Narrowing {
+    /// What is narrower than both; `None`: it cannot be said.
+    pub(super) fn within(&self, terms: Option<&Terms>) -> Option<Self> {
+        let mut narrowing = self.clone();
+        let Some(terms) = terms else {
+            return Some(narrowing);
+        };
+        match (&self.client_id, &terms.client_id) {
+            (Some(asked), Some(bound)) if asked != bound => return None,
+            (_, Some(bound)) => narrowing.client_id = Some(bound.clone()),
+            (_, None) => {}
+        }
+        if let Some(outer) = &terms.limits {
+            let asked = self.limits.clone();
+            let mut limits = asked.unwrap_or_else(|| outer.clone());
+            limits.publish &= outer.publish;
+            limits.subscribe &= outer.subscribe;
+            match (&limits.topics, &outer.topics) {
+                (Some(inner), Some(outer)) if inner != outer => return None,
+                (None, Some(outer)) => limits.topics = Some(outer.clone()),
+                _ => {}
+            }
+            narrowing.limits = Some(limits);
+        }
+        Some(narrowing)
+    }
+
+    /// Checks what a caller wants.
+    ///
+    /// # Errors
+    /// [`ExchangeError::Narrowing`].
+    pub fn check(&self) -> Result<(), ExchangeError> {
+        let wrong = |text: String| Err(ExchangeError::Narrowing(text));
+        if let Some(id) = &self.client_id
+            && (id.is_empty() || id.len() > MAX_CLIENT_ID || id.chars().any(char::is_control))
+        {
+            return wrong(format!(
+                "client_id is 1 to {MAX_CLIENT_ID} bytes without control characters"
+            ));
+        }
+        let topics = self.limits.as_ref().and_then(|one| one.topics.as_ref());
+        let Some(topics) = topics else { return Ok(()) };
+        if topics.is_empty() || topics.len() > MAX_TOPICS {
+            return wrong(format!("topics are 1 to {MAX_TOPICS}"));
+        }
+        for (number, topic) in topics.iter().enumerate() {
+            if topic.len() > MAX_TOPIC {
+                return wrong(format!("topics[{number}] is over {MAX_TOPIC} bytes"));
+            }
+            if let Err(error) = Template::parse(topic) {
+                return wrong(format!("topics[{number}]: {error}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl App {
+    /// Mints. When this returns, the login works and would survive a crash, and what it replaces is
+    /// over on every node.
+    pub(super) async fn mint(&self, draft: Draft<'_>) -> Result<MintedToken, ExchangeError> {
+        draft.narrowing.check()?;
+        let organization = draft.organization;
+        self.check_room(organization).await?;
+        let now = self.now();
+        let end = organization
+            .token_life
+            .end(now, draft.ttl_seconds, draft.latest);
+        let end = end.ok_or(TokenError::Expired)?;
+        let minted = minted_password::mint(&self.keys);
+        let username = Username {
+            local: draft.name.clone(),
+            organization: organization.id.clone(),
+        };
+        let credential = Credential {
+            kind: CredentialKind::of(&minted),
+            claims: draft.claims.clone(),
+            issued_at: now,
+            epoch: organization.marks.epoch,
+            expires_at: Some(end),
+            revoked_at: None,
+            terms: terms(&draft, now, end).map(Box::new),
+        };
+        let holding = self.hold(&username, &draft, &credential);
+        // An index that is left alone by a crash leads nowhere and expires.
+        let indexing = self.index(minted.id, &username, end);
+        let ((), (held, replaced)) = try_join!(indexing, holding)?;
+        if !replaced.is_empty() {
+            self.confirm_replaced(&username, &credential, &replaced, held)
+                .await?;
+            self.metrics.revoked(replaced.len());
+        }
+        self.metrics.minted();
+        tracing::info!(%username, token = %minted.id, expires_at = %end, "minted");
+        Ok(MintedToken {
+            id: minted.id,
+            username,
+            password: minted.password,
+            subject: draft.subject,
+            email: draft.email,
+            provider: draft.provider,
+            limits: draft.narrowing.limits.clone(),
+            issued_at: now,
+            expires_at: end,
+        })
+    }
+
+    /// Stores whose a token is.
+    pub(in crate::app) async fn index(
+        &self,
+        id: TokenId,
+        username: &Username,
+        expires_at: Timestamp,
+    ) -> Result<(), ExchangeError> {
+        let index = TokenIndex {
+            name: username.local.clone(),
+            organization: username.organization.clone(),
+            expires_at,
+        };
+        port::create(&*self.store, &id, index).await?;
+        Ok(())
+    }
+
+    /// Stores the credential with its holder, whom it makes where there is none yet. Returns the
+    /// live tokens that it has replaced.
+    async fn hold(
+        &self,
+        username: &Username,
+        draft: &Draft<'_>,
+        credential: &Credential,
+    ) -> Result<(Updated, Vec<TokenId>), ExchangeError> {
+        let marks = &draft.organization.marks;
+        let max = draft.organization.token_rules.max_per_user;
+        let now = credential.issued_at;
+        let mut replaced = Vec::new();
+        let updated = port::update::<Holder, ExchangeError>(&*self.store, username, |current| {
+            let mut holder = match current {
+                Some(holder) if holder.identity != draft.identity => {
+                    return Err(ExchangeError::NameTaken);
+                }
+                Some(holder) => holder.clone(),
+                None => Holder {
+                    name: username.local.clone(),
+                    organization: username.organization.clone(),
+                    identity: draft.identity.clone(),
+                    credentials: Vec::new(),
+                },
+            };
+            if draft.replaces {
+                replaced = live_tokens(&holder, marks, now).collect();
+                holder.revoke(is_one_of(&replaced), now);
+            }
+            let live = live_tokens(&holder, marks, now).count();
+            if let Some(max) = max.filter(|max| live >= *max as usize) {
+                return Err(ExchangeError::UserFull(max));
+            }
+            holder.add(credential.clone(), marks, now)?;
+            Ok(Change::Set(holder))
+        })
+        .await?;
+        Ok((updated, replaced))
+    }
+
+    /// Waits until no node allows the replaced tokens any more. Where the store has another state by
+    /// then, the change is made again.
+    async fn confirm_replaced(
+        &self,
+        username: &Username,
+        credential: &Credential,
+        replaced: &[TokenId],
+        held: Updated,
+    ) -> Result<(), ExchangeError> {
+        let mut state = held.revision;
+        let now = credential.issued_at;
+        for _ in 0..MAX_TRIES {
+            match self.store.confirm(&Holder::key(username), state).await {
+                Err(StoreError::Conflict) => {}
+                Err(error) => return Err(ExchangeError::Unconfirmed(error)),
+                Ok(_) => return Ok(()),
+            }
+            let again = |current: Option<&Holder>| {
+                let Some(mut holder) = current.cloned() else {
+                    return Ok(Change::Keep);
+                };
+                holder.revoke(is_one_of(replaced), now);
+                if holder
+                    .token(credential.token_id().unwrap_or(replaced[0]))
+                    .is_none()
+                {
+                    holder.add(credential.clone(), &Marks::default(), now)?;
+                }
+                Ok::<_, ExchangeError>(Change::Set(holder))
+            };
+            state = port::update(&*self.store, username, again).await?.revision;
+        }
+        Err(ExchangeError::Unconfirmed(StoreError::Conflict))
+    }
+}
+
+fn terms(draft: &Draft<'_>, now: Timestamp, end: Timestamp) -> Option<Terms> {
+    let life = draft.organization.token_life;
+    let asked = draft.ttl_seconds.unwrap_or(life.default_seconds);
+    let asked = asked.min(life.max_seconds);
+    let is_cut = end.duration_since(now).as_secs() != i64::from(asked);
+    let terms = Terms {
+        client_id: draft.narrowing.client_id.clone(),
+        limits: draft.narrowing.limits.clone(),
+        life_seconds: is_cut.then_some(asked),
+        ..Terms::default()
+    };
+    (!terms.is_empty()).then_some(terms)
+}
+
+fn live_tokens(holder: &Holder, marks: &Marks, now: Timestamp) -> impl Iterator<Item = TokenId> {
+    holder.live(marks, now).filter_map(Credential::token_id)
+}
+
+fn is_one_of(tokens: &[TokenId]) -> impl Fn(&Credential) -> bool {
+    |credential| credential.token_id().is_some_and(|id| tokens.contains(&id))
+}
