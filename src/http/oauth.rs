@@ -202,11 +202,11 @@ async fn try_introspect(
 }
 
 /// `GET /.well-known/oauth-authorization-server`
-pub async fn metadata(request: HttpRequest, edge: web::Data<Edge>) -> HttpResponse {
+pub async fn metadata(edge: web::Data<Edge>) -> HttpResponse {
     let issuer = match &edge.settings().public_url {
         Some(url) => url.clone(),
         // Not the `Host` header: whoever asks could choose the issuer.
-        None => format!("http://{}", request.app_config().local_addr()),
+        None => format!("http://{}", edge.settings().bind),
     };
     let mut response = HttpResponse::Ok().json(MetadataReply::new(&issuer, TOKEN_EXCHANGE));
     let headers = response.headers_mut();

@@ -107,6 +107,10 @@ pub fn start_with_routes(
     let wrong = |error| ListenError::Address { address, error };
     let listener = listen(address).map_err(wrong)?;
     let address = listener.local_addr().map_err(wrong)?;
+    let settings = Settings {
+        bind: address,
+        ..settings
+    };
     let edge = web::Data::new(Edge::new(app, brokers, settings));
     let local = match local_socket {
         Some(path) => {

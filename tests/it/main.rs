@@ -16,4 +16,5 @@ mod rmqtt;
 mod stores;
 mod support;
 mod tenants;
+mod tokens;
 mod upkeep;

@@ -109,13 +109,49 @@ impl Narrowing {
     }
 }
 
+impl Draft<'_> {
+    /// The holder with the credential, and the live tokens that it has replaced.
+    fn hold(
+        &self,
+        username: &Username,
+        current: Option<&Holder>,
+        credential: &Credential,
+    ) -> Result<(Holder, Vec<TokenId>), ExchangeError> {
+        let marks = &self.organization.marks;
+        let now = credential.issued_at;
+        let mut holder = match current {
+            Some(holder) if holder.identity != self.identity => {
+                return Err(ExchangeError::NameTaken);
+            }
+            Some(holder) => holder.clone(),
+            None => Holder {
+                name: username.local.clone(),
+                organization: username.organization.clone(),
+                identity: self.identity.clone(),
+                credentials: Vec::new(),
+            },
+        };
+        let mut replaced = Vec::new();
+        if self.replaces {
+            replaced = live_tokens(&holder, marks, now).collect();
+            holder.revoke(is_one_of(&replaced), now);
+        }
+        let live = live_tokens(&holder, marks, now).count();
+        let max = self.organization.token_rules.max_per_user;
+        if let Some(max) = max.filter(|max| live >= *max as usize) {
+            return Err(ExchangeError::UserFull(max));
+        }
+        holder.add(credential.clone(), marks, now)?;
+        Ok((holder, replaced))
+    }
+}
+
 impl App {
     /// Mints. When this returns, the login works and would survive a crash, and what it replaces is
     /// over on every node.
     pub(super) async fn mint(&self, draft: Draft<'_>) -> Result<MintedToken, ExchangeError> {
         draft.narrowing.check()?;
         let organization = draft.organization;
-        self.check_room(organization).await?;
         let now = self.now();
         let end = organization
             .token_life
@@ -135,6 +171,10 @@ impl App {
             revoked_at: None,
             terms: terms(&draft, now, end).map(Box::new),
         };
+        // What is refused here leaves no index behind, which would count as a token.
+        let known = port::read::<Holder>(&*self.store, &username).await?;
+        draft.hold(&username, known.as_deref(), &credential)?;
+        self.check_room(organization).await?;
         let holding = self.hold(&username, &draft, &credential);
         // An index that is left alone by a crash leads nowhere and expires.
         let indexing = self.index(minted.id, &username, end);
@@ -183,32 +223,10 @@ impl App {
         draft: &Draft<'_>,
         credential: &Credential,
     ) -> Result<(Updated, Vec<TokenId>), ExchangeError> {
-        let marks = &draft.organization.marks;
-        let max = draft.organization.token_rules.max_per_user;
-        let now = credential.issued_at;
         let mut replaced = Vec::new();
         let updated = port::update::<Holder, ExchangeError>(&*self.store, username, |current| {
-            let mut holder = match current {
-                Some(holder) if holder.identity != draft.identity => {
-                    return Err(ExchangeError::NameTaken);
-                }
-                Some(holder) => holder.clone(),
-                None => Holder {
-                    name: username.local.clone(),
-                    organization: username.organization.clone(),
-                    identity: draft.identity.clone(),
-                    credentials: Vec::new(),
-                },
-            };
-            if draft.replaces {
-                replaced = live_tokens(&holder, marks, now).collect();
-                holder.revoke(is_one_of(&replaced), now);
-            }
-            let live = live_tokens(&holder, marks, now).count();
-            if let Some(max) = max.filter(|max| live >= *max as usize) {
-                return Err(ExchangeError::UserFull(max));
-            }
-            holder.add(credential.clone(), marks, now)?;
+            let holder;
+            (holder, replaced) = draft.hold(username, current, credential)?;
             Ok(Change::Set(holder))
         })
         .await?;

@@ -212,6 +212,12 @@ impl Node {
         Ok(Login::new(&reply(call).await?))
     }
 
+    /// `POST` of a JSON body on the public address.
+    pub async fn call(&self, path: &str, body: &Value) -> Result<Value, String> {
+        let call = self.http.post(self.url(path)).timeout(PATIENCE);
+        reply(call.json(body)).await
+    }
+
     /// `POST /revoke` on the local socket: a token id or a username.
     pub async fn revoke(&self, target: &str) -> RevokeCall {
         let started = Instant::now();
