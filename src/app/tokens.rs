@@ -214,6 +214,7 @@ impl App {
             subject: identity.subject,
             email: identity.email,
             provider: provider.kind.as_str(),
+            born: None,
         })
         .await
     }

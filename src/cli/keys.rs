@@ -10,7 +10,8 @@ pub enum KeysCommand {
     ///
     /// To rotate: put the line above the others in keys/seal.keys or keys/pepper.keys and restart.
     /// The newest key makes new passwords, all keys in the list still verify. Drop an old seal key
-    /// when the passwords it made have expired (a day), an old pepper when no user needs it.
+    /// when the passwords it made have expired (a day after the last could be refreshed, 31 days in
+    /// all), an old pepper when no user needs it.
     New,
 }
 

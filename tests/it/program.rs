@@ -331,6 +331,19 @@ async fn no_secret_leaves_through_logs_metrics_errors_or_the_store() {
     assert!(!site.can_connect(&username, &format!("{password}x")).await);
     let forged = format!("tkn_{}", "f".repeat(59));
     assert!(!site.can_connect(&username, &forged).await);
+    let http = reqwest::Client::new();
+    let body = serde_json::json!({"token_id": id, "current_token_password": password});
+    let refresh = http.post(format!("{}/v2/tokens/refresh", site.url()));
+    assert_eq!(refresh.json(&body).send().await.unwrap().status(), 200);
+    let list = http.get(format!("{}/v2/tokens", site.url()));
+    let list = list.bearer_auth(&site.key).send().await.unwrap();
+    assert!(!list.text().await.unwrap().contains(&password));
+    let fields = [("token", password.as_str()), ("client_secret", &site.key)];
+    for call in ["introspect", "token"] {
+        let call = http.post(format!("{}/oauth/{call}", site.url()));
+        let said = call.form(&fields).send().await.unwrap().text().await;
+        assert!(!said.unwrap().contains(&password));
+    }
     let bad_token = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJ4In0.c2lnbmF0dXJl";
     let body = serde_json::json!({"provider": "demo", "token": bad_token, "secret_key": site.key});
     let url = format!("{}/v2/tokens/exchange", site.url());

@@ -158,6 +158,7 @@ impl App {
                     subject: subject_of(&known.holder).to_owned(),
                     email: credential.claims.get("email").map(str::to_owned),
                     provider,
+                    born: Some(credential.issued_at),
                 })
                 .await;
         }

@@ -50,6 +50,9 @@ pub(super) struct Draft<'a> {
     pub subject: String,
     pub email: Option<String>,
     pub provider: &'static str,
+    /// When the token was minted that this one is a narrower form of. It is as old as that one: what
+    /// ends the one by its age ends the other too.
+    pub born: Option<Timestamp>,
 }
 
 impl Narrowing {
@@ -116,9 +119,9 @@ impl Draft<'_> {
         username: &Username,
         current: Option<&Holder>,
         credential: &Credential,
+        now: Timestamp,
     ) -> Result<(Holder, Vec<TokenId>), ExchangeError> {
         let marks = &self.organization.marks;
-        let now = credential.issued_at;
         let mut holder = match current {
             Some(holder) if holder.identity != self.identity => {
                 return Err(ExchangeError::NameTaken);
@@ -165,22 +168,24 @@ impl App {
         let credential = Credential {
             kind: CredentialKind::of(&minted),
             claims: draft.claims.clone(),
-            issued_at: now,
+            issued_at: draft.born.unwrap_or(now),
             epoch: organization.marks.epoch,
             expires_at: Some(end),
             revoked_at: None,
             terms: terms(&draft, now, end).map(Box::new),
         };
-        // What is refused here leaves no index behind, which would count as a token.
-        let known = port::read::<Holder>(&*self.store, &username).await?;
-        draft.hold(&username, known.as_deref(), &credential)?;
-        self.check_room(organization).await?;
-        let holding = self.hold(&username, &draft, &credential);
+        if organization.token_rules.max_tokens.is_some() {
+            // What is refused here leaves no index behind, which would count as a token.
+            let known = port::read::<Holder>(&*self.store, &username).await?;
+            draft.hold(&username, known.as_deref(), &credential, now)?;
+            self.check_room(organization).await?;
+        }
+        let holding = self.hold(&username, &draft, &credential, now);
         // An index that is left alone by a crash leads nowhere and expires.
         let indexing = self.index(minted.id, &username, end);
         let ((), (held, replaced)) = try_join!(indexing, holding)?;
         if !replaced.is_empty() {
-            self.confirm_replaced(&username, &credential, &replaced, held)
+            self.confirm_replaced(&username, &credential, &replaced, held, now)
                 .await?;
             self.metrics.revoked(replaced.len());
         }
@@ -222,11 +227,12 @@ impl App {
         username: &Username,
         draft: &Draft<'_>,
         credential: &Credential,
+        now: Timestamp,
     ) -> Result<(Updated, Vec<TokenId>), ExchangeError> {
         let mut replaced = Vec::new();
         let updated = port::update::<Holder, ExchangeError>(&*self.store, username, |current| {
             let holder;
-            (holder, replaced) = draft.hold(username, current, credential)?;
+            (holder, replaced) = draft.hold(username, current, credential, now)?;
             Ok(Change::Set(holder))
         })
         .await?;
@@ -241,9 +247,9 @@ impl App {
         credential: &Credential,
         replaced: &[TokenId],
         held: Updated,
+        now: Timestamp,
     ) -> Result<(), ExchangeError> {
         let mut state = held.revision;
-        let now = credential.issued_at;
         for _ in 0..MAX_TRIES {
             match self.store.confirm(&Holder::key(username), state).await {
                 Err(StoreError::Conflict) => {}
@@ -278,6 +284,7 @@ fn terms(draft: &Draft<'_>, now: Timestamp, end: Timestamp) -> Option<Terms> {
         client_id: draft.narrowing.client_id.clone(),
         limits: draft.narrowing.limits.clone(),
         life_seconds: is_cut.then_some(asked),
+        refreshed_at: draft.born.map(|_| now),
         ..Terms::default()
     };
     (!terms.is_empty()).then_some(terms)

@@ -18,6 +18,9 @@ const GRANT: (&str, &str) = (
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const JWT: (&str, &str) = ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt");
 
+/// Fields of a form, and the status and code that it is answered with.
+type Case<'a> = (Vec<(&'a str, &'a str)>, u16, &'a str);
+
 async fn form(world: &World, path: &str, fields: &[(&str, &str)]) -> Reply {
     send(world.http.post(format!("{}{path}", world.url)).form(fields)).await
 }
@@ -112,7 +115,7 @@ async fn errors_of_the_token_endpoint_are_those_of_the_rfc() {
         "urn:ietf:params:oauth:token-type:saml2",
     );
     let refresh_token = "urn:ietf:params:oauth:token-type:refresh_token";
-    let cases: Vec<(Vec<(&str, &str)>, u16, &str)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         (vec![], 400, "invalid_request"),
         (vec![client, JWT, subject], 400, "invalid_request"),
         (
