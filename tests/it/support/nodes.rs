@@ -113,6 +113,12 @@ impl Deployment {
         node
     }
 
+    /// Changes the organization with `ticketgate org set`, as one may while nodes run on Redis.
+    pub fn set(&self, store_url: &str, arguments: &[&str]) {
+        let set = ["org", "set", "--org", &self.organization];
+        self.run(store_url, &[&set[..], arguments].concat());
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

@@ -96,6 +96,10 @@ async fn a_scope_narrows_and_nothing_widens_it_again() {
         let narrowed = reply.text("access_token");
         let wider = ask(narrowed, "publish subscribe").await;
         assert_eq!((wider.status, wider.text("scope")), (200, "subscribe"));
+        // Nor does it live longer, or survive what ends the first by its age.
+        for name in ["expires_at", "mqtt_username"] {
+            assert_eq!(wider.body[name], reply.body[name], "{name}");
+        }
         let none = ask(narrowed, "publish").await;
         assert_eq!((none.status, none.text("scope")), (200, ""));
     })
