@@ -70,7 +70,7 @@ pub enum DenyReason {
     ForeignOrganization,
     /// The session lives in another mountpoint or vhost than it must.
     WrongCompartment,
-    /// The client id belongs to another part of the broker.
+    /// The client id belongs to another part of the broker, or the token to another client id.
     ForeignClientId,
     /// The question is about something that an MQTT client has no business with.
     NotMqtt,

@@ -6,12 +6,14 @@
 
 use std::sync::Arc;
 
-use actix_web::http::header::HeaderValue;
-use actix_web::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, AUTHORIZATION, CACHE_CONTROL};
+use actix_web::http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, AUTHORIZATION, CACHE_CONTROL, HeaderValue,
+};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::app::api_keys::KeyError;
 use crate::app::revoke::selector::Selector;
 use crate::app::tokens::ExchangeRequest;
 use crate::app::tokens::mint::Narrowing;
@@ -24,7 +26,7 @@ use crate::http::api::{answer, check_origin, check_same, missing};
 use crate::http::error::ApiError;
 use crate::http::wire::{IntrospectReply, MetadataReply, OauthTokenReply};
 use crate::http::{Edge, cors, keys};
-use crate::names::organization_id::OrganizationName;
+use crate::names::organization_id::{OrganizationId, OrganizationName};
 use crate::secret::Secret;
 
 const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
@@ -242,7 +244,7 @@ impl Client {
             });
         };
         let key = match edge.app.check_key(&secret, scope).await {
-            Err(crate::app::api_keys::KeyError::Scope(_)) => {
+            Err(KeyError::Scope(_)) => {
                 let text = format!("the API key lacks the scope `{}`", scope.as_str());
                 return Err(ApiError::new(400, "unauthorized_client", &text));
             }
@@ -280,7 +282,7 @@ impl Client {
     }
 
     /// Whoever shows the whole token may end it; a key ends those of its organization only.
-    fn may_see(&self, organization: &crate::names::organization_id::OrganizationId) -> bool {
+    fn may_see(&self, organization: &OrganizationId) -> bool {
         self.key
             .as_ref()
             .is_none_or(|key| key.organization == *organization)

@@ -297,3 +297,59 @@ fn live_tokens(holder: &Holder, marks: &Marks, now: Timestamp) -> impl Iterator<
 fn is_one_of(tokens: &[TokenId]) -> impl Fn(&Credential) -> bool {
     |credential| credential.token_id().is_some_and(|id| tokens.contains(&id))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(publish: bool, subscribe: bool, topics: Option<&[&str]>) -> Limits {
+        let topics = topics.map(|topics| topics.iter().map(|one| (*one).to_owned()).collect());
+        Limits {
+            publish,
+            subscribe,
+            topics,
+        }
+    }
+
+    fn narrowing(client: Option<&str>, limits: Option<Limits>) -> Narrowing {
+        Narrowing {
+            client_id: client.map(str::to_owned),
+            limits,
+        }
+    }
+
+    #[test]
+    fn what_is_narrower_than_both_is_never_wider_than_either() {
+        let outer = Terms {
+            client_id: Some("c".into()),
+            limits: Some(limits(true, false, Some(&["a/#"]))),
+            ..Terms::default()
+        };
+        let within = |asked: Narrowing| asked.within(Some(&outer));
+        let inherited = narrowing(Some("c"), outer.limits.clone());
+        assert_eq!(within(narrowing(None, None)), Some(inherited.clone()));
+        let wider = narrowing(Some("c"), Some(limits(true, true, None)));
+        assert_eq!(within(wider), Some(inherited));
+        assert_eq!(within(narrowing(Some("d"), None)), None, "another client");
+        let other = narrowing(None, Some(limits(true, true, Some(&["a/b"]))));
+        assert_eq!(within(other), None, "two lists of topics cannot be one");
+        let plain = narrowing(None, Some(limits(true, true, Some(&["x"]))));
+        assert_eq!(plain.within(None), Some(plain.clone()));
+        let open = Terms::default();
+        assert_eq!(plain.within(Some(&open)), Some(plain));
+    }
+
+    #[test]
+    fn a_right_is_checked_before_anything_is_stored() {
+        let topics = |topics: &[&str]| narrowing(None, Some(limits(true, true, Some(topics))));
+        let good = topics(&["a/{username}/#", "$notifications/+"]);
+        assert!(good.check().is_ok());
+        assert!(topics(&[]).check().is_err());
+        assert!(topics(&["a/#/b"]).check().is_err());
+        assert!(topics(&["a"; MAX_TOPICS + 1]).check().is_err());
+        assert!(topics(&[&"a".repeat(MAX_TOPIC + 1)]).check().is_err());
+        assert!(narrowing(Some(""), None).check().is_err());
+        assert!(narrowing(Some("a\0"), None).check().is_err());
+        assert!(narrowing(Some("dev-1"), None).check().is_ok());
+    }
+}

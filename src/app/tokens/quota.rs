@@ -1,6 +1,6 @@
 //! How many tokens an organization may have: counted by the store now and then, and by this node in
-//! between. So with several nodes there may be a few more than allowed: at most what the others mint
-//! in [`COUNT_FOR`] seconds.
+//! between. With several nodes there may be a few more than allowed, at most what the others mint in
+//! [`COUNT_FOR`] seconds; and a full one stays full for as long, though tokens have expired since.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -59,9 +59,9 @@ impl App {
         };
         let id = &organization.id;
         let fits = match self.token_counts.add(id, max) {
-            // A count that says no may be outdated by what has expired since.
-            Some(true) => true,
-            _ => {
+            // A no may be as old as the count: to count anew for each would cost more than a mint.
+            Some(fits) => fits,
+            None => {
                 let tokens = self.store.count_tokens(id, self.now()).await?;
                 self.token_counts.set(id, tokens);
                 self.token_counts.add(id, max) != Some(false)
