@@ -301,7 +301,7 @@ impl Metrics {
         let held_back = Counter::default();
         registry.register(
             "doctor_held_back",
-            "Questions about a login of `ticketgate doctor` answered as unavailable on its request",
+            "Questions about a login of `ticketgate doctor` answered by a failure on its request",
             held_back.clone(),
         );
         let key_sets = Family::default();
@@ -407,7 +407,7 @@ impl Metrics {
         self.cache.get_or_create(&CacheLabels { outcome }).inc();
     }
 
-    /// A question about a login of `ticketgate doctor` was answered as unavailable on its request.
+    /// A question about a login of `ticketgate doctor` was answered by a failure on its request.
     pub fn held_back(&self) {
         self.held_back.inc();
     }

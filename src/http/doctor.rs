@@ -50,7 +50,7 @@ pub async fn seen(body: web::Payload, edge: web::Data<Edge>) -> HttpResponse {
     }
 }
 
-/// Answers questions about a probe login as unavailable for some seconds.
+/// Answers questions about a probe login by a failure for some seconds.
 pub async fn pause(body: web::Payload, edge: web::Data<Edge>) -> HttpResponse {
     match try_pause(body, &edge).await {
         Ok(()) => HttpResponse::Ok().json(serde_json::json!({})),
@@ -70,7 +70,7 @@ async fn try_pause(body: web::Payload, edge: &Edge) -> Result<(), ApiError> {
     tracing::warn!(
         username,
         seconds,
-        "brokers are told `unavailable` about this login, as ticketgate doctor asks"
+        "questions about this login are answered by a bare 503, as ticketgate doctor asks"
     );
     Ok(())
 }

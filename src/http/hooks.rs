@@ -2,6 +2,9 @@
 //!
 //! Whatever goes wrong from here on, the dialect writes the reply, and it is one that its broker
 //! reads as no. The secret travels in the path or as `Authorization: Bearer`.
+//!
+//! One reply is not the dialect's: what is held back for `ticketgate doctor` is answered by a bare 503,
+//! as by a server that is down (decision 12).
 
 use std::panic::AssertUnwindSafe;
 
@@ -34,9 +37,17 @@ struct Target<'a> {
 /// The headers of a request, for those dialects that read one.
 struct HttpHeaders<'a>(&'a HeaderMap);
 
-/// The reply, and what goes into the metrics beside it.
+/// What the broker is sent.
+enum Sent {
+    /// Something that it has a meaning for.
+    Reply(Reply),
+    /// A failure without a verdict, as a server that is down would give. Only for what is held back.
+    Failure,
+}
+
+/// What is sent, and what goes into the metrics beside it.
 struct Outcome {
-    reply: Reply,
+    sent: Sent,
     /// Whether the reply lets anything happen.
     allows: bool,
     question: QuestionLabel,
@@ -80,7 +91,10 @@ pub async fn answer(
         outcome.label,
         watch.seconds(),
     );
-    to_http(outcome.reply)
+    match outcome.sent {
+        Sent::Reply(reply) => to_http(reply),
+        Sent::Failure => HttpResponse::ServiceUnavailable().finish(),
+    }
 }
 
 async fn answer_in(
@@ -146,10 +160,7 @@ async fn decide(broker: &BrokerConnection, raw: &RawRequest<'_>, edge: &Edge) ->
         edge.app.metrics().held_back();
         edge.watch
             .note(&question.call, Sighting::held_back(broker, raw));
-        return Outcome {
-            question: label,
-            ..Outcome::refused(dialect, Refusal::Unavailable)
-        };
+        return Outcome::held_back(label);
     }
     match ask(broker, &question.call, edge).await {
         Ok(answer) => {
@@ -161,7 +172,7 @@ async fn decide(broker: &BrokerConnection, raw: &RawRequest<'_>, edge: &Edge) ->
             edge.watch
                 .note(&question.call, Sighting::of(broker, raw, told));
             Outcome {
-                reply: broker.dialect.encode(&question, &narrowed),
+                sent: Sent::Reply(broker.dialect.encode(&question, &narrowed)),
                 allows: narrowed.answer().allows(),
                 question: label,
                 label: narrowed.answer().label(),
@@ -249,10 +260,21 @@ impl Headers for HttpHeaders<'_> {
 impl Outcome {
     fn refused(dialect: DialectName, refusal: Refusal) -> Self {
         Self {
-            reply: dialect.refuse(refusal),
+            sent: Sent::Reply(dialect.refuse(refusal)),
             allows: false,
             question: QuestionLabel::Unreadable,
             label: refusal.label(),
+        }
+    }
+
+    /// Of a question about a login of the doctor, while it has them held back. A refusal would prove
+    /// nothing: every broker obeys one.
+    fn held_back(question: QuestionLabel) -> Self {
+        Self {
+            sent: Sent::Failure,
+            allows: false,
+            question,
+            label: Refusal::Unavailable.label(),
         }
     }
 }

@@ -3,8 +3,8 @@
 //! The doctor tries a broker out as a client. That shows what the broker does, but not why: whether
 //! it asked here at all, with which method, and what it was told. So while a probe login lives, the
 //! questions about it are noted here, and those that were refused before anybody could say whom
-//! they are about. On the doctor's request they are answered as unavailable for some seconds: a
-//! broker that lets the login in then would do so if this server were gone.
+//! they are about. On the doctor's request they are answered by a failure for some seconds: a broker
+//! that lets the login in then would do so if this server failed.
 //!
 //! Only probe logins, which this server minted a minute ago, are noted or held back. While there is
 //! none, all of this is one load of an atomic.
@@ -173,7 +173,7 @@ impl Watch {
         })
     }
 
-    /// Questions about it are answered as unavailable from now on, for at most [`MAX_PAUSE`]; zero
+    /// Questions about it are answered by a failure from now on, for at most [`MAX_PAUSE`]; zero
     /// ends that.
     ///
     /// # Errors
@@ -186,7 +186,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Whether a question has to be answered as unavailable.
+    /// Whether a question has to be answered by a failure.
     pub fn holds_back(&self, call: &Call<'_>) -> bool {
         let Some(username) = self.asked_about(call) else {
             return false;

@@ -616,7 +616,7 @@ pub struct SeenStray {
 pub struct PauseBody {
     /// The probe login's username.
     pub username: String,
-    /// For how long questions about it are answered as unavailable; 0: not any more.
+    /// For how long questions about it are answered by a failure; 0: not any more.
     pub seconds: u32,
 }
 

@@ -445,7 +445,7 @@ async fn what_it_mints_is_gone_after_it_and_cannot_be_held_back_for_long() {
     assert_eq!(call("/doctor/end", watched.clone()).await.0, 200);
     assert_eq!(call("/doctor/seen", watched).await.0, 404);
     let log = serving.log();
-    assert!(log.contains("brokers are told `unavailable`") && !log.contains(password));
+    assert!(log.contains("answered by a bare 503") && !log.contains(password));
 }
 
 async fn post(socket: &Path, path: &str, body: &Value) -> (u16, Value) {
