@@ -1,7 +1,7 @@
 //! `ticketgate broker`: the files that a broker needs, filled in.
 
-mod files;
-mod fill;
+pub mod files;
+pub mod fill;
 #[cfg(test)]
 mod tests;
 

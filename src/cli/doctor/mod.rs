@@ -14,7 +14,8 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use tokio::time::timeout;
 
-use crate::cli::doctor::brokers::{Broker, Ill};
+use crate::cli::broker::fill::{Hook, ServerUrl, Variant};
+use crate::cli::doctor::brokers::{Broker, Ill, Line};
 use crate::cli::doctor::mqtt::Target;
 use crate::cli::doctor::probes::Prober;
 use crate::cli::doctor::report::{Part, Report};
@@ -39,8 +40,8 @@ Examples:
 
 Run it where the server runs, with the server's settings: it needs the hook secrets and the local
 socket. It mints a login that lives for a minute at most and revokes it at the end, publishes to
-topics with random names only, and for a moment lets questions about that login alone be answered
-as \"unavailable\". Nobody else's session notices.
+topics with random names only, and for a moment lets questions about that login alone fail (status
+503). Nobody else's session notices.
 
 Exit code: 0 all is well, 1 something is wrong (the table says what, and which line cures it), 2 it
 could not be run.";
@@ -75,14 +76,23 @@ pub struct Subject<'a> {
     broker: &'static Broker,
     /// The server as brokers reach it, without a `/` at its end.
     url: &'a str,
+    /// The same in its parts.
+    server: &'a ServerUrl,
 }
 
 impl Subject<'_> {
     /// The lines that cure an ill of this connection's broker. The secret stays out of it.
     fn cure(&self, ill: Ill) -> String {
-        let (dialect, name) = (self.connection.dialect.name(), &self.connection.name);
-        let hook = format!("{}/hooks/{dialect}/{name}/SECRET", self.url);
-        (self.broker.cure)(ill).replace("HOOK_URL", &hook)
+        let hook = Hook {
+            server: self.server,
+            dialect: self.connection.dialect.name().as_str(),
+            connection: &self.connection.name,
+            secret: None,
+        };
+        let lines = (self.broker.cure)(ill).iter().map(Line::text);
+        let text = lines.collect::<Vec<_>>().join("\n");
+        let filled = hook.fill(&text, Variant::Plain);
+        filled.expose().trim_end().to_owned()
     }
 }
 
@@ -115,6 +125,7 @@ fn examine(flags: &Flags, arguments: &Arguments) -> anyhow::Result<Report> {
         Some(url) => url.trim_end_matches('/').to_owned(),
         None => own_url(&settings),
     };
+    let server: ServerUrl = url.parse().context("--url")?;
     block_on(async {
         let mut report = Report::new();
         for connection in chosen {
@@ -122,6 +133,7 @@ fn examine(flags: &Flags, arguments: &Arguments) -> anyhow::Result<Report> {
                 connection,
                 broker: brokers::of(connection.dialect.name()),
                 url: &url,
+                server: &server,
             };
             let examining = examine_one(&subject, target.as_ref(), arguments, &socket, &mut report);
             examining.await?;

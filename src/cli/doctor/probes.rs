@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::cli::doctor::Subject;
-use crate::cli::doctor::brokers::{Ask, Reading, Reply, Request, Session};
+use crate::cli::doctor::brokers::{self, Ask, Reading, Reply, Request, Session};
 use crate::cli::doctor::report::Report;
 use crate::engine::isolation::Isolation;
 use crate::hooks::dialect::Dialect;
@@ -211,11 +211,15 @@ impl<'a> Prober<'a> {
     }
 
     async fn send_one(&self, request: Request, proof: Proof) -> Heard {
+        let (url, secret) = self.place(request.path, proof);
         let mut call = self
             .http
-            .post(self.url(request.path, proof))
+            .post(url)
             .header("content-type", request.content_type)
             .body(request.body);
+        if let Some(secret) = secret {
+            call = call.bearer_auth(secret);
+        }
         for (name, value) in request.headers {
             call = call.header(name, value);
         }
@@ -236,8 +240,11 @@ impl<'a> Prober<'a> {
         }
     }
 
-    fn url(&self, hook: &str, proof: Proof) -> String {
+    /// The URL, and the secret that goes into a header: there or into the path, as the broker's own
+    /// settings have it.
+    fn place(&self, hook: &str, proof: Proof) -> (String, Option<String>) {
         let connection = &self.subject.connection;
+        let dialect = connection.dialect.name();
         let secret = connection.secrets.first().map(|secret| secret.expose());
         let secret = secret.unwrap_or_default();
         let wrong = base62::random(secret.len());
@@ -247,16 +254,15 @@ impl<'a> Prober<'a> {
             Proof::Wrong => (&*connection.name, &*wrong),
             Proof::OtherConnection => ("no_such_connection", secret),
         };
-        let parts = [
-            self.subject.url,
-            "hooks",
-            connection.dialect.name().as_str(),
-            name,
-            secret,
-            hook,
-        ];
+        let (in_path, in_header) = match brokers::shows_secret_in_header(dialect) {
+            true => ("", Some(secret).filter(|secret| !secret.is_empty())),
+            false => (secret, None),
+        };
+        let url = self.subject.url;
+        let parts = [url, "hooks", dialect.as_str(), name, in_path, hook];
         let parts = parts.into_iter().filter(|part| !part.is_empty());
-        parts.collect::<Vec<_>>().join("/")
+        let url = parts.collect::<Vec<_>>().join("/");
+        (url, in_header.map(str::to_owned))
     }
 
     fn connect(&self, named: bool, password: Option<&str>) -> Vec<Request> {

@@ -4,7 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use crate::cli::doctor::brokers::{Ask, Broker, Habits, Ill, Reading, Reply, Request, Session};
+use crate::cli::doctor::brokers::{
+    Ask, Broker, Habits, Ill, Line, Reading, Reply, Request, Session,
+};
 
 /// A namespace with webhook authentication.
 pub static BROKER: Broker = Broker {
@@ -46,12 +48,15 @@ fn read(reply: &Reply) -> Reading {
     }
 }
 
-fn cure(ill: Ill) -> &'static str {
+fn cure(ill: Ill) -> &'static [Line] {
     match ill {
-        Ill::Topics => {
+        Ill::Topics => &[Line::Do(
             "Event Grid namespace: client groups, topic spaces and permission bindings that use the \
-             attributes of the reply"
-        }
-        _ => "Event Grid namespace: customWebhookAuthentication.endpointUrl = HOOK_URL/auth",
+             attributes of the reply",
+        )],
+        _ => &[
+            Line::Set("configure.sh", &["{\"url\": \"@HOOK_URL@/auth\"}"]),
+            Line::Do("run it once more: it makes the namespace ask there, and nobody else"),
+        ],
     }
 }

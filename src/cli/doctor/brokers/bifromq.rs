@@ -5,7 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use crate::cli::doctor::brokers::{Ask, Broker, Habits, Ill, Reading, Reply, Request, Session};
+use crate::cli::doctor::brokers::{
+    Ask, Broker, Habits, Ill, Line, Reading, Reply, Request, Session,
+};
 
 /// BifroMQ with the provider of its plugin demo.
 pub static BROKER: Broker = Broker {
@@ -69,10 +71,35 @@ fn read(reply: &Reply) -> Reading {
     }
 }
 
-fn cure(ill: Ill) -> &'static str {
+fn cure(ill: Ill) -> &'static [Line] {
     match ill {
-        Ill::Compartment => "ticketgate.toml: the tenant of this connection",
-        Ill::Cache => "the webhook's own cache of verdicts off",
-        _ => "standalone.yml: authProviderFQN names the webhook provider, and its URL is HOOK_URL",
+        Ill::Compartment => &[Line::Do("ticketgate.toml: the tenant of this connection")],
+        Ill::Cache => &[Line::Set(
+            "ticketgate.args",
+            &[
+                "-Dauth_auth_result_cache_limit=0",
+                "-Dauth_check_result_cache_limit=0",
+            ],
+        )],
+        Ill::Topics | Ill::FailsOpen => &[
+            Line::Set(
+                "ticketgate.args",
+                &[
+                    "-DByPassPermCheckError=false",
+                    "-Dplugin.authprovider.url=@HOOK_URL@",
+                ],
+            ),
+            PROVIDER,
+        ],
+        _ => &[
+            Line::Set("ticketgate.args", &["-Dplugin.authprovider.url=@HOOK_URL@"]),
+            PROVIDER,
+        ],
     }
 }
+
+/// Without it BifroMQ lets everybody in.
+const PROVIDER: Line = Line::Set(
+    "standalone.yml",
+    &["authProviderFQN: \"org.apache.bifromq.demo.plugin.DemoAuthProvider\""],
+);

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::cli::doctor::brokers::{Ask, Broker, Habits, Ill, Reading, Reply, Request, Session};
+use crate::cli::doctor::brokers::{
+    Ask, Broker, Habits, Ill, Line, Reading, Reply, Request, Session,
+};
 
 /// EMQX 5.3 to 6.x, with the body that `broker-configs` has.
 pub static BROKER: Broker = Broker {
@@ -55,40 +57,79 @@ fn read(reply: &Reply) -> Reading {
     Reading::of_word(result.as_ref(), ["allow", "deny", "ignore"])
 }
 
-fn cure(ill: Ill) -> &'static str {
+fn cure(ill: Ill) -> &'static [Line] {
     match ill {
-        Ill::DoesNotAsk => {
-            "emqx.conf: authentication = [{ mechanism = password_based, backend = http, method = post, \
-             url = \"HOOK_URL/auth\", ... }], at an address that the broker's machine reaches"
-        }
-        Ill::Connection | Ill::Secret | Ill::Path => {
-            "emqx.conf: url = \"HOOK_URL/auth\" in authentication and url = \"HOOK_URL/acl\" in \
-             authorization.sources"
-        }
-        Ill::Form => {
-            "emqx.conf: body { username = \"${username}\", password = \"${password}\", clientid = \
-             \"${clientid}\" } in authentication; username, clientid, topic, action, qos, retain in \
-             authorization.sources"
-        }
-        Ill::Compartment => {
-            "emqx.conf: the listener's mountpoint and `mountpoint` of this connection"
-        }
-        Ill::NotMqtt => "emqx.conf: body { ... } of authentication and of authorization.sources",
-        Ill::Method => "emqx.conf: method = post",
-        Ill::Anonymous => {
-            "emqx.conf: authentication must not be empty, and no enable_authn = false on a listener"
-        }
-        Ill::OwnUsers => "emqx.conf: this authenticator alone in `authentication`",
-        Ill::Topics => {
-            "emqx.conf: authorization { no_match = deny, sources = [{ type = http, url = \
-             \"HOOK_URL/acl\", ... }] }, without the file source that EMQX is shipped with"
-        }
-        Ill::Cache => {
-            "emqx.conf: authorization.cache.enable = false, authentication_settings.node_cache.enable = \
-             false, authorization.node_cache.enable = false"
-        }
-        Ill::FailsOpen => {
-            "emqx.conf: authorization.no_match = deny, this authenticator alone in `authentication`"
-        }
+        Ill::DoesNotAsk => &[
+            Line::Set(
+                "emqx.conf",
+                &[
+                    "mechanism = password_based",
+                    "backend = http",
+                    "url = \"@HOOK_BARE_URL@/auth\"",
+                    BEARER,
+                ],
+            ),
+            Line::Do("all in `authentication`, at an address that the broker's machine reaches"),
+        ],
+        Ill::Connection | Ill::Secret | Ill::Path => &[
+            Line::Set("emqx.conf", &["url = \"@HOOK_BARE_URL@/auth\"", BEARER]),
+            Line::Set("emqx.conf", &["url = \"@HOOK_BARE_URL@/acl\"", BEARER]),
+            Line::Do("the first in `authentication`, the second in authorization.sources"),
+        ],
+        Ill::Form | Ill::NotMqtt => &[
+            Line::Set(
+                "emqx.conf",
+                &[
+                    "username = \"${username}\"",
+                    "password = \"${password}\"",
+                    "clientid = \"${clientid}\"",
+                ],
+            ),
+            Line::Set(
+                "emqx.conf",
+                &[
+                    "action = \"${action}\"",
+                    "topic = \"${topic}\"",
+                    "qos = \"${qos}\"",
+                    "retain = \"${retain}\"",
+                ],
+            ),
+            Line::Do(
+                "the first in the body of the authenticator; username, clientid and the second in \
+                 that of authorization.sources",
+            ),
+        ],
+        Ill::Compartment => &[
+            Line::Set("emqx.conf", &["mountpoint = \"${mountpoint}\""]),
+            Line::Do("ticketgate.toml: `mountpoint` of this connection is that of the listener"),
+        ],
+        Ill::Method => &[Line::Set("emqx.conf", &["method = post"])],
+        Ill::Anonymous => &[Line::Do(
+            "emqx.conf: `authentication` must not be empty, and no listener may have enable_authn off",
+        )],
+        Ill::OwnUsers => &[ALONE],
+        Ill::Topics => &[
+            Line::Set(
+                "emqx.conf",
+                &["no_match = deny", "url = \"@HOOK_BARE_URL@/acl\"", BEARER],
+            ),
+            NO_FILE,
+        ],
+        Ill::Cache => &[Line::Set(
+            "emqx.conf",
+            &[
+                "cache.enable = false",
+                "node_cache.enable = false",
+                "authentication_settings.node_cache.enable = false",
+            ],
+        )],
+        Ill::FailsOpen => &[Line::Set("emqx.conf", &["no_match = deny"]), NO_FILE, ALONE],
     }
 }
+
+const BEARER: &str = "authorization = \"Bearer @HOOK_SECRET@\"";
+const ALONE: Line = Line::Do("emqx.conf: this authenticator alone in `authentication`");
+const NO_FILE: Line = Line::Do(
+    "emqx.conf: authorization.sources without the file source that EMQX is shipped with, which decides \
+     first",
+);

@@ -1,6 +1,8 @@
 //! EMQX 4: forms, answered by the status.
 
-use crate::cli::doctor::brokers::{Ask, Broker, Habits, Ill, Reading, Reply, Request, Session};
+use crate::cli::doctor::brokers::{
+    Ask, Broker, Habits, Ill, Line, Reading, Reply, Request, Session,
+};
 
 /// EMQX 4.4.
 pub static BROKER: Broker = Broker {
@@ -57,28 +59,54 @@ fn read(reply: &Reply) -> Reading {
     }
 }
 
-fn cure(ill: Ill) -> &'static str {
+fn cure(ill: Ill) -> &'static [Line] {
     match ill {
-        Ill::DoesNotAsk => {
-            "etc/plugins/emqx_auth_http.conf: auth.http.auth_req.url = HOOK_URL/auth, and the plugin \
-             emqx_auth_http loaded"
-        }
-        Ill::Connection | Ill::Secret | Ill::Path => {
-            "etc/plugins/emqx_auth_http.conf: auth.http.auth_req.url = HOOK_URL/auth, \
-             auth.http.acl_req.url = HOOK_URL/acl"
-        }
-        Ill::Form | Ill::NotMqtt => {
-            "etc/plugins/emqx_auth_http.conf: the default `params` of auth_req and acl_req"
-        }
-        Ill::Compartment => "etc/emqx.conf: no mountpoint on the listener",
-        Ill::Method => "etc/plugins/emqx_auth_http.conf: auth.http.auth_req.method = post",
-        Ill::Anonymous => "etc/emqx.conf: allow_anonymous = false",
-        Ill::OwnUsers => "no other authentication plugin loaded (emqx_ctl plugins list)",
-        Ill::Topics => {
-            "etc/emqx.conf: acl_nomatch = deny\n\
-             etc/plugins/emqx_auth_http.conf: auth.http.acl_req.url = HOOK_URL/acl, and no super_req"
-        }
-        Ill::Cache => "etc/emqx.conf: enable_acl_cache = off",
-        Ill::FailsOpen => "etc/emqx.conf: acl_nomatch = deny, allow_anonymous = false",
+        Ill::DoesNotAsk => &[AUTH, Line::Do("the plugin emqx_auth_http loaded")],
+        Ill::Connection | Ill::Secret | Ill::Path => &[AUTH, ACL],
+        Ill::Form | Ill::NotMqtt => &[Line::Set(
+            "emqx_auth_http.conf",
+            &[
+                "auth.http.auth_req.params = clientid=%c,username=%u,password=%P,ipaddr=%a",
+                "auth.http.acl_req.params = access=%A,username=%u,clientid=%c,ipaddr=%a,topic=%t,\
+                 mountpoint=%m",
+            ],
+        )],
+        Ill::Compartment => &[Line::Do("emqx.conf: no mountpoint on the listener")],
+        Ill::Method => &[Line::Set(
+            "emqx_auth_http.conf",
+            &[
+                "auth.http.auth_req.method = post",
+                "auth.http.acl_req.method = post",
+            ],
+        )],
+        Ill::Anonymous => &[Line::Set("emqx.conf", &["allow_anonymous = false"])],
+        Ill::OwnUsers => &[Line::Do(
+            "no other authentication plugin loaded (emqx_ctl plugins list)",
+        )],
+        Ill::Topics => &[NOMATCH, RULES, ACL, Line::Do("no auth.http.super_req")],
+        Ill::Cache => &[Line::Set("emqx.conf", &["enable_acl_cache = off"])],
+        Ill::FailsOpen => &[
+            NOMATCH,
+            RULES,
+            Line::Set("emqx.conf", &["allow_anonymous = false"]),
+        ],
     }
 }
+
+const AUTH: Line = Line::Set(
+    "emqx_auth_http.conf",
+    &[
+        "auth.http.auth_req.url = @HOOK_BARE_URL@/auth",
+        "auth.http.auth_req.headers.authorization = Bearer @HOOK_SECRET@",
+    ],
+);
+const ACL: Line = Line::Set(
+    "emqx_auth_http.conf",
+    &[
+        "auth.http.acl_req.url = @HOOK_BARE_URL@/acl",
+        "auth.http.acl_req.headers.authorization = Bearer @HOOK_SECRET@",
+    ],
+);
+const NOMATCH: Line = Line::Set("emqx.conf", &["acl_nomatch = deny"]);
+/// The file that EMQX is shipped with ends in `{allow, all}`, and decides before `acl_nomatch`.
+const RULES: Line = Line::Set("acl.conf", &["{deny, all}."]);

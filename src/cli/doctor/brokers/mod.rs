@@ -16,6 +16,7 @@ mod rmqtt;
 mod tbmq;
 mod vernemq;
 
+use crate::cli::broker::files;
 use crate::hooks::dialect::DialectName;
 
 /// A kind of broker.
@@ -28,8 +29,16 @@ pub struct Broker {
     pub unknown_hook: fn(&Session<'_>) -> Request,
     /// What it does with clients.
     pub habits: Habits,
-    /// The lines that cure something, with `HOOK_URL` in place of the URL that it should ask.
-    pub cure: fn(Ill) -> &'static str,
+    /// What cures something.
+    pub cure: fn(Ill) -> &'static [Line],
+}
+
+/// A line of a cure.
+pub enum Line {
+    /// Settings, as they stand in this file below `broker-configs/<broker>/`, placeholders and all.
+    Set(&'static str, &'static [&'static str]),
+    /// What stands in none of these files: to do, or to leave out.
+    Do(&'static str),
 }
 
 /// Whose questions are sent.
@@ -155,6 +164,24 @@ pub fn of(dialect: DialectName) -> &'static Broker {
     }
 }
 
+impl Line {
+    /// For people, with its placeholders still in it.
+    pub fn text(&self) -> String {
+        match self {
+            Line::Set(file, settings) => format!("{file}: {}", settings.join("; ")),
+            Line::Do(text) => (*text).to_owned(),
+        }
+    }
+}
+
+/// Whether a broker with our settings shows the secret in a header, and not in the path.
+pub fn shows_secret_in_header(dialect: DialectName) -> bool {
+    let files = files::find(dialect.as_str()).map_or(&[][..], |broker| broker.files);
+    files
+        .iter()
+        .any(|file| file.text.contains("@HOOK_BARE_URL@"))
+}
+
 impl Request {
     /// A POST of a form.
     pub fn form(path: &'static str, fields: &[(&str, &str)]) -> Self {
@@ -241,13 +268,100 @@ mod tests {
         Ill::FailsOpen,
     ];
 
+    fn lines(dialect: DialectName) -> impl Iterator<Item = &'static Line> {
+        let cures = ILLS.map(|ill| (of(dialect).cure)(ill));
+        cures.into_iter().flatten()
+    }
+
+    fn cure_text(dialect: DialectName, ill: Ill) -> String {
+        let lines = (of(dialect).cure)(ill).iter().map(Line::text);
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    /// The settings of a file, one a line and without blanks.
+    fn settings(text: &str) -> Vec<String> {
+        let comment = |line: &&str| !line.trim_start().starts_with(['#', '%']);
+        let lines: Vec<&str> = text.lines().filter(comment).collect();
+        let text = lines.join("\n").replace([' ', '\t'], "");
+        // A list on several lines is one setting.
+        let text = text.replace("[\n", "[").replace(",\n]", "]");
+        let line = |line: &str| line.trim_end_matches(',').to_owned();
+        text.lines().map(line).collect()
+    }
+
     #[test]
-    fn every_ill_has_a_cure_for_every_broker() {
+    fn every_ill_has_a_cure_and_its_settings_are_those_of_the_committed_files() {
         for dialect in DialectName::ALL {
+            let files = files::find(dialect.as_str()).unwrap().files;
             for ill in ILLS {
-                let cure = (of(dialect).cure)(ill);
-                assert!(cure.len() > 15 && !cure.contains("  "), "{dialect}: {cure}");
+                assert!(!(of(dialect).cure)(ill).is_empty(), "{dialect}: {ill:?}");
             }
+            for line in lines(dialect) {
+                match line {
+                    Line::Set(name, wanted) => {
+                        let file = files.iter().find(|file| file.name == *name);
+                        let file = file.unwrap_or_else(|| panic!("{dialect} has no {name}"));
+                        let found = settings(file.text);
+                        for setting in *wanted {
+                            let plain = setting.replace(' ', "");
+                            assert!(found.contains(&plain), "{dialect}: {name}: {setting}");
+                        }
+                    }
+                    // A setting that is hidden in words would not be looked up.
+                    Line::Do(text) => assert!(
+                        text.starts_with("ticketgate.toml: ") || !text.contains(" = "),
+                        "{dialect}: {text}"
+                    ),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_broker_that_keeps_the_secret_out_of_the_url_is_not_told_to_put_it_there() {
+        use DialectName::{Emqx, Emqx4, NanoMq, Rmqtt, Tbmq};
+        let in_header = DialectName::ALL
+            .into_iter()
+            .filter(|one| shows_secret_in_header(*one));
+        let mut in_header: Vec<_> = in_header.map(DialectName::as_str).collect();
+        in_header.sort_unstable();
+        let expected = [Emqx, Emqx4, NanoMq, Rmqtt, Tbmq].map(DialectName::as_str);
+        assert_eq!(in_header, expected);
+        for dialect in DialectName::ALL {
+            let told: Vec<String> = lines(dialect).map(Line::text).collect();
+            let has = |mark: &str| told.iter().any(|one| one.contains(mark));
+            let header = shows_secret_in_header(dialect);
+            assert_eq!(
+                has("@HOOK_BARE_URL@") && has("Bearer @HOOK_SECRET@"),
+                header
+            );
+            assert_eq!(
+                has("@HOOK_URL@") || has("@HOOK_PATH@"),
+                !header,
+                "{dialect}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_decides_when_nobody_did_is_named() {
+        use DialectName::{BifroMq, Emqx, Emqx4, MosquittoGoAuth, NanoMq, Rmqtt};
+        for (dialect, ill, setting) in [
+            (Rmqtt, Ill::OwnUsers, "rules = [[\"deny\", \"all\"]]"),
+            (Rmqtt, Ill::Topics, "rules = [[\"deny\", \"all\"]]"),
+            (Rmqtt, Ill::FailsOpen, "rules = [[\"deny\", \"all\"]]"),
+            (Emqx, Ill::FailsOpen, "no_match = deny"),
+            (Emqx4, Ill::Topics, "acl_nomatch = deny"),
+            (Emqx4, Ill::Topics, "acl.conf: {deny, all}."),
+            (Emqx4, Ill::FailsOpen, "acl_nomatch = deny"),
+            (Emqx4, Ill::FailsOpen, "acl.conf: {deny, all}."),
+            (NanoMq, Ill::FailsOpen, "no_match = deny"),
+            (BifroMq, Ill::Topics, "ByPassPermCheckError=false"),
+            (BifroMq, Ill::FailsOpen, "ByPassPermCheckError=false"),
+            (MosquittoGoAuth, Ill::Form, "response_mode text"),
+        ] {
+            let cure = cure_text(dialect, ill);
+            assert!(cure.contains(setting), "{dialect} {ill:?}: {cure}");
         }
     }
 

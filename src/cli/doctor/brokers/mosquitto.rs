@@ -1,6 +1,8 @@
 //! Mosquitto with mosquitto-go-auth or mosquitto-auth-plug: forms, answered by the status.
 
-use crate::cli::doctor::brokers::{Ask, Broker, Habits, Ill, Reading, Reply, Request, Session};
+use crate::cli::doctor::brokers::{
+    Ask, Broker, Habits, Ill, Line, Reading, Reply, Request, Session,
+};
 
 /// mosquitto-go-auth 3.0, in any of its response modes.
 pub static GO_AUTH: Broker = Broker {
@@ -72,45 +74,78 @@ fn auth_plug_read(reply: &Reply) -> Reading {
     }
 }
 
-fn go_auth_cure(ill: Ill) -> &'static str {
+fn go_auth_cure(ill: Ill) -> &'static [Line] {
     match ill {
-        Ill::DoesNotAsk | Ill::Connection | Ill::Secret | Ill::Path => {
-            "mosquitto.conf: auth_opt_backends http, auth_opt_http_host and auth_opt_http_port; \
-             auth_opt_http_getuser_uri and auth_opt_http_aclcheck_uri are the path of HOOK_URL with \
-             /user and /acl"
-        }
-        Ill::Form | Ill::NotMqtt | Ill::Compartment => {
-            "mosquitto.conf: auth_opt_http_params_mode form, auth_opt_http_response_mode status"
-        }
-        Ill::Method => "mosquitto.conf: auth_opt_http_method POST",
-        Ill::Anonymous => "mosquitto.conf: allow_anonymous false",
-        Ill::OwnUsers => {
-            "mosquitto.conf: no password_file, auth_opt_backends http and nothing else"
-        }
-        Ill::Topics => {
-            "mosquitto.conf: auth_opt_http_register user,acl; auth_opt_disable_superuser true; no acl_file"
-        }
-        Ill::Cache => "mosquitto.conf: auth_opt_cache false",
-        Ill::FailsOpen => {
-            "mosquitto.conf: allow_anonymous false, auth_opt_backends http and nothing else"
-        }
+        Ill::DoesNotAsk | Ill::Connection | Ill::Secret | Ill::Path => &[
+            BACKEND,
+            Line::Set(
+                FILE,
+                &[
+                    "auth_opt_http_host @HOOK_HOST@",
+                    "auth_opt_http_port @HOOK_PORT@",
+                    "auth_opt_http_getuser_uri @HOOK_PATH@/user",
+                    "auth_opt_http_aclcheck_uri @HOOK_PATH@/acl",
+                ],
+            ),
+        ],
+        Ill::Form | Ill::NotMqtt | Ill::Compartment => &[MODES],
+        Ill::Method => &[Line::Set(FILE, &["auth_opt_http_method POST"])],
+        Ill::Anonymous => &[NO_ANONYMOUS],
+        Ill::OwnUsers => &[BACKEND, NO_PASSWORDS],
+        Ill::Topics => &[
+            Line::Set(
+                FILE,
+                &[
+                    "auth_opt_http_register user,acl",
+                    "auth_opt_disable_superuser true",
+                ],
+            ),
+            NO_ACLS,
+        ],
+        Ill::Cache => &[Line::Set(FILE, &["auth_opt_cache false"])],
+        Ill::FailsOpen => &[NO_ANONYMOUS, MODES, BACKEND, NO_PASSWORDS, NO_ACLS],
     }
 }
 
-fn auth_plug_cure(ill: Ill) -> &'static str {
+fn auth_plug_cure(ill: Ill) -> &'static [Line] {
     match ill {
-        Ill::Topics => {
-            "mosquitto.conf: auth_opt_http_aclcheck_uri is the path of HOOK_URL with /acl; no acl_file"
-        }
-        Ill::Cache => "mosquitto.conf: auth_opt_auth_cacheseconds 0, auth_opt_acl_cacheseconds 0",
-        Ill::Anonymous => "mosquitto.conf: allow_anonymous false",
-        Ill::OwnUsers | Ill::FailsOpen => {
-            "mosquitto.conf: no password_file, allow_anonymous false, auth_opt_backends http"
-        }
-        _ => {
-            "mosquitto.conf: auth_opt_backends http, auth_opt_http_ip and auth_opt_http_port; \
-             auth_opt_http_getuser_uri and auth_opt_http_aclcheck_uri are the path of HOOK_URL with \
-             /user and /acl"
-        }
+        Ill::Topics => &[
+            Line::Set(FILE, &["auth_opt_http_aclcheck_uri @HOOK_PATH@/acl"]),
+            NO_ACLS,
+        ],
+        Ill::Cache => &[Line::Set(
+            FILE,
+            &[
+                "auth_opt_auth_cacheseconds 0",
+                "auth_opt_acl_cacheseconds 0",
+            ],
+        )],
+        Ill::Anonymous => &[NO_ANONYMOUS],
+        Ill::OwnUsers | Ill::FailsOpen => &[NO_ANONYMOUS, BACKEND, NO_PASSWORDS, NO_ACLS],
+        _ => &[
+            BACKEND,
+            Line::Set(
+                FILE,
+                &[
+                    "auth_opt_http_ip @HOOK_HOST@",
+                    "auth_opt_http_port @HOOK_PORT@",
+                    "auth_opt_http_getuser_uri @HOOK_PATH@/user",
+                    "auth_opt_http_aclcheck_uri @HOOK_PATH@/acl",
+                ],
+            ),
+        ],
     }
 }
+
+const FILE: &str = "mosquitto.conf";
+const BACKEND: Line = Line::Set(FILE, &["auth_opt_backends http"]);
+const MODES: Line = Line::Set(
+    FILE,
+    &[
+        "auth_opt_http_params_mode json",
+        "auth_opt_http_response_mode text",
+    ],
+);
+const NO_ANONYMOUS: Line = Line::Set(FILE, &["allow_anonymous false"]);
+const NO_PASSWORDS: Line = Line::Do("mosquitto.conf: no password_file, and no other backend");
+const NO_ACLS: Line = Line::Do("mosquitto.conf: no acl_file");

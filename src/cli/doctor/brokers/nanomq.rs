@@ -1,6 +1,6 @@
 //! NanoMQ: the questions of EMQX 4, other meanings of a reply.
 
-use crate::cli::doctor::brokers::{Broker, Habits, Ill, Reading, Reply, Request, emqx4};
+use crate::cli::doctor::brokers::{Broker, Habits, Ill, Line, Reading, Reply, Request, emqx4};
 
 /// NanoMQ 0.25.
 pub static BROKER: Broker = Broker {
@@ -22,23 +22,47 @@ fn read(reply: &Reply) -> Reading {
     }
 }
 
-fn cure(ill: Ill) -> &'static str {
+fn cure(ill: Ill) -> &'static [Line] {
     match ill {
-        Ill::DoesNotAsk | Ill::Connection | Ill::Secret | Ill::Path => {
-            "nanomq.conf: auth.http_auth.auth_req.url = \"HOOK_URL/auth\" and acl_req.url = \
-             \"HOOK_URL/acl\", both with headers.content-type"
-        }
-        Ill::Form | Ill::NotMqtt | Ill::Compartment => {
-            "nanomq.conf: params = {clientid = \"%c\", username = \"%u\", password = \"%P\"} in auth_req; \
-             clientid, username, access = \"%A\", topic = \"%t\" in acl_req; headers.content-type in both"
-        }
-        Ill::Method => "nanomq.conf: method = \"POST\" in auth_req and acl_req",
-        Ill::Anonymous => "nanomq.conf: auth.allow_anonymous = false",
-        Ill::OwnUsers => "nanomq.conf: no auth.password file beside http_auth",
-        Ill::Topics => {
-            "nanomq.conf: auth.no_match = deny, auth.http_auth.acl_req.url = \"HOOK_URL/acl\""
-        }
-        Ill::Cache => "nanomq.conf: auth.http_auth.cache_ttl = 0",
-        Ill::FailsOpen => "nanomq.conf: auth.no_match = deny, auth.deny_action = disconnect",
+        Ill::DoesNotAsk | Ill::Connection | Ill::Secret | Ill::Path => &[
+            Line::Set(
+                FILE,
+                &["url = \"@HOOK_BARE_URL@/auth\"", CONTENT_TYPE, BEARER],
+            ),
+            Line::Set(
+                FILE,
+                &["url = \"@HOOK_BARE_URL@/acl\"", CONTENT_TYPE, BEARER],
+            ),
+            Line::Do("the first in auth.http_auth.auth_req, the second in acl_req"),
+        ],
+        Ill::Form | Ill::NotMqtt | Ill::Compartment => &[Line::Set(
+            FILE,
+            &[
+                "params = { clientid = \"%c\", username = \"%u\", password = \"%P\", ipaddr = \"%a\" }",
+                "params = { clientid = \"%c\", username = \"%u\", access = \"%A\", ipaddr = \"%a\", topic = \
+                 \"%t\" }",
+                CONTENT_TYPE,
+            ],
+        )],
+        Ill::Method => &[Line::Set(FILE, &["method = \"POST\""])],
+        Ill::Anonymous => &[Line::Set(FILE, &["allow_anonymous = false"])],
+        Ill::OwnUsers => &[Line::Do("nanomq.conf: no password file beside http_auth")],
+        Ill::Topics => &[Line::Set(
+            FILE,
+            &["no_match = deny", "url = \"@HOOK_BARE_URL@/acl\"", BEARER],
+        )],
+        Ill::Cache => &[Line::Set(FILE, &["cache_ttl = 0"])],
+        Ill::FailsOpen => &[Line::Set(
+            FILE,
+            &[
+                "allow_anonymous = false",
+                "no_match = deny",
+                "deny_action = disconnect",
+            ],
+        )],
     }
 }
+
+const FILE: &str = "nanomq.conf";
+const CONTENT_TYPE: &str = "headers.content-type = \"application/json\"";
+const BEARER: &str = "headers.authorization = \"Bearer @HOOK_SECRET@\"";

@@ -1,6 +1,8 @@
 //! RabbitMQ: a form to each of four paths, answered by a word.
 
-use crate::cli::doctor::brokers::{Ask, Broker, Habits, Ill, Reading, Reply, Request, Session};
+use crate::cli::doctor::brokers::{
+    Ask, Broker, Habits, Ill, Line, Reading, Reply, Request, Session,
+};
 
 /// RabbitMQ 3.10 to 4.x.
 pub static BROKER: Broker = Broker {
@@ -96,49 +98,67 @@ fn read(reply: &Reply) -> Reading {
     }
 }
 
-fn cure(ill: Ill) -> &'static str {
+fn cure(ill: Ill) -> &'static [Line] {
     match ill {
-        Ill::DoesNotAsk => {
-            "rabbitmq.conf: auth_backends.1 = http\n\
-             rabbitmq.conf: auth_http.user_path = HOOK_URL/user (and vhost_path, resource_path), at \
-             an address that the broker's machine reaches"
-        }
-        Ill::Connection => {
-            "rabbitmq.conf: auth_http.user_path = HOOK_URL/user (and vhost_path, resource_path, \
-             topic_path), with this connection's name in it\n\
-             ticketgate.toml: dialect = \"rabbitmq\" in that connection's table"
-        }
-        Ill::Secret => {
-            "rabbitmq.conf: auth_http.user_path = HOOK_URL/user (and vhost_path, resource_path, \
-             topic_path), with a secret that stands in this connection's secret_file"
-        }
-        Ill::Path => {
-            "rabbitmq.conf: auth_http.user_path = HOOK_URL/user, vhost_path = HOOK_URL/vhost, \
-             resource_path = HOOK_URL/resource, topic_path = HOOK_URL/topic"
-        }
-        Ill::Form => {
-            "rabbitmq.conf: auth_http.http_method = post, and a supported version, 3.10 or later"
-        }
-        Ill::Compartment => {
-            "rabbitmq.conf: mqtt.vhost has to be what `vhost` of this connection says in \
-             ticketgate.toml; with isolation = \"vhost\" each organization's vhost exists and bears its id"
-        }
-        Ill::NotMqtt => {
-            "rabbitmq.conf: mqtt.exchange has to be what `exchange` of this connection says in \
-             ticketgate.toml (amq.topic)"
-        }
-        Ill::Method => "rabbitmq.conf: auth_http.http_method = post",
-        Ill::Anonymous => "rabbitmq.conf: mqtt.allow_anonymous = false",
-        Ill::OwnUsers => {
-            "rabbitmq.conf: auth_backends.1 = http\n\
-             rabbitmqctl delete_user guest (and every user who has permissions on the MQTT vhost)"
-        }
-        Ill::Topics => "rabbitmq.conf: auth_http.topic_path = HOOK_URL/topic",
-        Ill::Cache => {
-            "rabbitmq.conf: auth_backends.1 = http, not cache: what the cache holds outlives a revoke"
-        }
-        Ill::FailsOpen => {
-            "rabbitmq.conf: auth_backends.1 = http, and no other backend that says yes"
-        }
+        Ill::DoesNotAsk => &[
+            BACKEND,
+            PATHS,
+            Line::Do("at an address that the broker's machine reaches"),
+        ],
+        Ill::Connection => &[
+            PATHS,
+            Line::Do("with this connection's name in them"),
+            Line::Do("ticketgate.toml: dialect = \"rabbitmq\" in that connection's table"),
+        ],
+        Ill::Secret => &[
+            PATHS,
+            Line::Do("with a secret that stands in this connection's secret_file"),
+        ],
+        Ill::Path => &[PATHS],
+        Ill::Form => &[POST, Line::Do("a supported version, 3.10 or later")],
+        Ill::Compartment => &[
+            Line::Set(FILE, &["mqtt.vhost = /"]),
+            Line::Do(
+                "ticketgate.toml: `vhost` of this connection says the same; with isolation = \"vhost\" each \
+                 organization's vhost exists and bears its id",
+            ),
+        ],
+        Ill::NotMqtt => &[
+            Line::Set(FILE, &["mqtt.exchange = amq.topic"]),
+            Line::Do("ticketgate.toml: `exchange` of this connection says the same"),
+        ],
+        Ill::Method => &[POST],
+        Ill::Anonymous => &[Line::Set(FILE, &["mqtt.allow_anonymous = false"])],
+        Ill::OwnUsers => &[
+            BACKEND,
+            Line::Do(
+                "rabbitmqctl delete_user guest (and every user who has permissions on the MQTT vhost)",
+            ),
+        ],
+        Ill::Topics => &[Line::Set(
+            FILE,
+            &["auth_http.topic_path = @HOOK_URL@/topic"],
+        )],
+        Ill::Cache => &[
+            BACKEND,
+            Line::Do("http, not cache: what the cache holds outlives a revoke"),
+        ],
+        Ill::FailsOpen => &[
+            BACKEND,
+            Line::Do("no backend after it that says yes: RabbitMQ's own users are one"),
+        ],
     }
 }
+
+const FILE: &str = "rabbitmq.conf";
+const BACKEND: Line = Line::Set(FILE, &["auth_backends.1 = http"]);
+const POST: Line = Line::Set(FILE, &["auth_http.http_method = post"]);
+const PATHS: Line = Line::Set(
+    FILE,
+    &[
+        "auth_http.user_path = @HOOK_URL@/user",
+        "auth_http.vhost_path = @HOOK_URL@/vhost",
+        "auth_http.resource_path = @HOOK_URL@/resource",
+        "auth_http.topic_path = @HOOK_URL@/topic",
+    ],
+);

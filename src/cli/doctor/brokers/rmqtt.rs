@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::cli::doctor::brokers::{Ask, Broker, Habits, Ill, Reading, Reply, Request, Session};
+use crate::cli::doctor::brokers::{
+    Ask, Broker, Habits, Ill, Line, Reading, Reply, Request, Session,
+};
 
 /// RMQTT 0.24.
 pub static BROKER: Broker = Broker {
@@ -54,28 +56,62 @@ fn read(reply: &Reply) -> Reading {
     Reading::of_word(result.as_ref(), ["allow", "deny", "ignore"])
 }
 
-fn cure(ill: Ill) -> &'static str {
+fn cure(ill: Ill) -> &'static [Line] {
     match ill {
-        Ill::DoesNotAsk | Ill::Connection | Ill::Secret | Ill::Path => {
-            "rmqtt-auth-http.toml: http_auth_req.url = \"HOOK_URL/auth\", http_acl_req.url = \
-             \"HOOK_URL/acl\", and rmqtt-auth-http in plugins.default_startups"
-        }
-        Ill::Form | Ill::NotMqtt | Ill::Compartment => {
-            "rmqtt-auth-http.toml: http_auth_req.params = { clientid = \"%c\", username = \"%u\", password \
-             = \"%P\" }, http_acl_req.params = { access = \"%A\", username = \"%u\", clientid = \"%c\", \
-             topic = \"%t\" }"
-        }
-        Ill::Method => "rmqtt-auth-http.toml: http_auth_req.method = \"post\"",
-        Ill::Anonymous => "rmqtt.toml: allow_anonymous = false on every listener",
-        Ill::OwnUsers => "rmqtt.toml: no rmqtt-acl in plugins.default_startups",
-        Ill::Topics => {
-            "rmqtt-auth-http.toml: http_acl_req.url = \"HOOK_URL/acl\"\n\
-             rmqtt.toml: no rmqtt-acl in plugins.default_startups"
-        }
-        Ill::Cache => "take out what adds an X-Cache header between RMQTT and this server",
-        Ill::FailsOpen => {
-            "rmqtt-auth-http.toml: deny_if_error = true\n\
-             rmqtt.toml: allow_anonymous = false, and no rmqtt-acl in plugins.default_startups"
-        }
+        Ill::DoesNotAsk | Ill::Connection | Ill::Secret | Ill::Path => &[
+            Line::Set(
+                HTTP,
+                &[
+                    "http_auth_req.url = \"@HOOK_BARE_URL@/auth\"",
+                    "http_acl_req.url = \"@HOOK_BARE_URL@/acl\"",
+                    BEARER,
+                ],
+            ),
+            Line::Do("rmqtt.toml: rmqtt-auth-http in plugins.default_startups"),
+        ],
+        Ill::Form | Ill::NotMqtt | Ill::Compartment => &[Line::Set(
+            HTTP,
+            &[
+                "http_auth_req.params = { clientid = \"%c\", username = \"%u\", password = \"%P\", ipaddr = \
+                 \"%a\", protocol = \"%r\" }",
+                "http_acl_req.params = { access = \"%A\", username = \"%u\", clientid = \"%c\", ipaddr = \
+                 \"%a\", topic = \"%t\" }",
+            ],
+        )],
+        Ill::Method => &[Line::Set(
+            HTTP,
+            &[
+                "http_auth_req.method = \"post\"",
+                "http_acl_req.method = \"post\"",
+            ],
+        )],
+        Ill::Anonymous => &[NO_ANONYMOUS, EVERY_LISTENER],
+        Ill::OwnUsers => &[RULES],
+        Ill::Topics => &[
+            RULES,
+            Line::Set(
+                HTTP,
+                &["http_acl_req.url = \"@HOOK_BARE_URL@/acl\"", BEARER],
+            ),
+        ],
+        Ill::Cache => &[Line::Do(
+            "take out what adds an X-Cache header between RMQTT and this server",
+        )],
+        Ill::FailsOpen => &[
+            RULES,
+            Line::Set(HTTP, &["deny_if_error = true"]),
+            NO_ANONYMOUS,
+            EVERY_LISTENER,
+        ],
     }
 }
+
+const HTTP: &str = "plugins/rmqtt-auth-http.toml";
+const BEARER: &str = "http_headers.Authorization = \"Bearer @HOOK_SECRET@\"";
+/// The plugin is always there, and the rules that it brings end in `["allow", "all"]`.
+const RULES: Line = Line::Set("plugins/rmqtt-acl.toml", &["rules = [[\"deny\", \"all\"]]"]);
+const NO_ANONYMOUS: Line = Line::Set(
+    "rmqtt.toml",
+    &["listener.tcp.local.allow_anonymous = false"],
+);
+const EVERY_LISTENER: Line = Line::Do("rmqtt.toml: the same on every other listener");

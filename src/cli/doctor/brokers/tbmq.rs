@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::doctor::brokers::{Ask, Broker, Habits, Ill, Reading, Reply, Request, Session};
+use crate::cli::doctor::brokers::{
+    Ask, Broker, Habits, Ill, Line, Reading, Reply, Request, Session,
+};
 
 /// TBMQ 2.x.
 pub static BROKER: Broker = Broker {
@@ -53,16 +55,34 @@ fn is_closed(rules: &Value) -> bool {
     lists.iter().all(|name| rules[name].is_array())
 }
 
-fn cure(ill: Ill) -> &'static str {
+fn cure(ill: Ill) -> &'static [Line] {
     match ill {
-        Ill::Anonymous | Ill::OwnUsers | Ill::FailsOpen => {
-            "TBMQ, Authentication: the HTTP provider enabled, Basic and all others disabled"
-        }
-        Ill::Form => {
-            "TBMQ, Authentication, HTTP: the body {\"clientId\":\"${clientId}\",\"username\":\"${username}\",\
-             \"password\":\"${password}\"}"
-        }
-        Ill::Method => "TBMQ, Authentication, HTTP: method POST",
-        _ => "TBMQ, Authentication, HTTP: the URL is HOOK_URL/auth",
+        Ill::Anonymous | Ill::OwnUsers | Ill::FailsOpen => &[
+            Line::Set(FILE, &["\"enabled\": true"]),
+            Line::Do("TBMQ, Authentication: Basic and every other provider disabled"),
+        ],
+        Ill::Form => &[Line::Set(
+            FILE,
+            &[
+                "\"requestBody\": \"{\\\"username\\\":\\\"${username}\\\",\\\"password\\\":\\\"${password}\\\",\\\"clientId\\\":\\\"${clientId}\\\"}\"",
+            ],
+        )],
+        Ill::Method => &[Line::Set(FILE, &["\"requestMethod\": \"POST\""])],
+        Ill::Topics => &[Line::Set(
+            FILE,
+            &[
+                "\"pubAuthRulePatterns\": [\"(?!)\"]",
+                "\"subAuthRulePatterns\": [\"(?!)\"]",
+            ],
+        )],
+        _ => &[Line::Set(
+            FILE,
+            &[
+                "\"restEndpointUrl\": \"@HOOK_BARE_URL@/auth\"",
+                "\"Authorization\": \"Bearer @HOOK_SECRET@\"",
+            ],
+        )],
     }
 }
+
+const FILE: &str = "provider.json";

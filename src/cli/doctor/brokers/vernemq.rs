@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::doctor::brokers::{Ask, Broker, Habits, Ill, Reading, Reply, Request, Session};
+use crate::cli::doctor::brokers::{
+    Ask, Broker, Habits, Ill, Line, Reading, Reply, Request, Session,
+};
 
 /// VerneMQ 1.13 to 2.2.
 pub static BROKER: Broker = Broker {
@@ -87,38 +89,62 @@ fn read(reply: &Reply) -> Reading {
     }
 }
 
-fn cure(ill: Ill) -> &'static str {
+fn cure(ill: Ill) -> &'static [Line] {
     match ill {
-        Ill::DoesNotAsk | Ill::Path => {
-            "vernemq.conf: plugins.vmq_webhooks = on\n\
-             vernemq.conf: vmq_webhooks.NAME.hook = auth_on_register (and auth_on_publish, \
-             auth_on_subscribe and the three with _m5), each with vmq_webhooks.NAME.endpoint = HOOK_URL"
-        }
-        Ill::Connection => {
-            "vernemq.conf: vmq_webhooks.NAME.endpoint = HOOK_URL, with this connection's name in it\n\
-             ticketgate.toml: dialect = \"vernemq\" in that connection's table"
-        }
-        Ill::Secret => {
-            "vernemq.conf: vmq_webhooks.NAME.endpoint = HOOK_URL, with a secret that stands in this \
-             connection's secret_file"
-        }
-        Ill::Form | Ill::NotMqtt | Ill::Method => {
-            "use VerneMQ 1.13 or later with its own vmq_webhooks"
-        }
-        Ill::Compartment => {
-            "vernemq.conf: listener.NAME.mountpoint has to be what `mountpoint` of this connection \
-             says in ticketgate.toml"
-        }
-        Ill::Anonymous => "vernemq.conf: allow_anonymous = off",
-        Ill::OwnUsers => {
-            "vernemq.conf: plugins.vmq_passwd = off, and no other plugin that authenticates"
-        }
-        Ill::Topics => {
-            "vernemq.conf: plugins.vmq_acl = off\n\
-             vernemq.conf: vmq_webhooks.NAME.hook = auth_on_publish and auth_on_subscribe (and both \
-             with _m5), each with vmq_webhooks.NAME.endpoint = HOOK_URL"
-        }
-        Ill::Cache => "take out what adds a cache-control header between VerneMQ and this server",
-        Ill::FailsOpen => "vernemq.conf: plugins.vmq_acl = off, plugins.vmq_passwd = off",
+        Ill::DoesNotAsk | Ill::Path => &[
+            Line::Set(FILE, &["plugins.vmq_webhooks = on"]),
+            LOGINS,
+            TOPICS,
+            BOTH,
+        ],
+        Ill::Connection => &[
+            LOGINS,
+            TOPICS,
+            Line::Do("every endpoint with this connection's name in it"),
+            Line::Do("ticketgate.toml: dialect = \"vernemq\" in that connection's table"),
+        ],
+        Ill::Secret => &[
+            LOGINS,
+            TOPICS,
+            Line::Do("every endpoint with a secret that stands in this connection's secret_file"),
+        ],
+        Ill::Form | Ill::NotMqtt | Ill::Method => &[Line::Do(
+            "use VerneMQ 1.13 or later with its own vmq_webhooks",
+        )],
+        Ill::Compartment => &[Line::Do(
+            "ticketgate.toml: `mountpoint` of this connection is the listener's own in vernemq.conf",
+        )],
+        Ill::Anonymous => &[Line::Set(FILE, &["allow_anonymous = off"])],
+        Ill::OwnUsers => &[
+            Line::Set(FILE, &["plugins.vmq_passwd = off"]),
+            Line::Do("no other plugin that authenticates"),
+        ],
+        Ill::Topics => &[Line::Set(FILE, &["plugins.vmq_acl = off"]), TOPICS, BOTH],
+        Ill::Cache => &[Line::Do(
+            "take out what adds a cache-control header between VerneMQ and this server",
+        )],
+        Ill::FailsOpen => &[Line::Set(
+            FILE,
+            &["plugins.vmq_acl = off", "plugins.vmq_passwd = off"],
+        )],
     }
 }
+
+const FILE: &str = "vernemq.conf";
+const LOGINS: Line = Line::Set(
+    FILE,
+    &[
+        "vmq_webhooks.register3.hook = auth_on_register",
+        "vmq_webhooks.register3.endpoint = @HOOK_URL@",
+    ],
+);
+const TOPICS: Line = Line::Set(
+    FILE,
+    &[
+        "vmq_webhooks.publish3.hook = auth_on_publish",
+        "vmq_webhooks.publish3.endpoint = @HOOK_URL@",
+        "vmq_webhooks.subscribe3.hook = auth_on_subscribe",
+        "vmq_webhooks.subscribe3.endpoint = @HOOK_URL@",
+    ],
+);
+const BOTH: Line = Line::Do("vernemq.conf: each once more for MQTT 5, the hook with _m5");
