@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::process::Output;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
@@ -15,6 +15,7 @@ use ticketgate::names::organization_id::OrganizationName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
+use crate::support::little_broker::{LittleBroker, WhenItFails};
 use crate::support::program::Site;
 use crate::support::rabbitmq::{Differently, RabbitMq, free_port};
 use crate::support::world::{HOOK_SECRET, Plan, World};
@@ -274,17 +275,8 @@ async fn without_a_broker_it_asks_the_server_in_every_dialect() {
     site.write("rules.json", RULES);
     let rules = site.path("rules.json");
     site.run(&["policy", "set", "--org", &site.organization, &rules]);
-    let mut settings = std::fs::read_to_string(site.path("ticketgate.toml")).unwrap();
+    let settings = with_every_dialect(&site);
     let dialects = DialectName::ALL;
-    for dialect in dialects {
-        let (organization, secret) = (&site.organization, site.path("hook.secret"));
-        let name = dialect.as_str().replace('-', "_");
-        settings.push_str(&format!(
-            "[brokers.{name}]\ndialect = \"{dialect}\"\norganization = \"{organization}\"\n\
-             secret_file = \"{secret}\"\n"
-        ));
-    }
-    site.write("ticketgate.toml", &settings);
     let serving = site.serve().await;
 
     let output = doctor(&site, &[]);
@@ -329,6 +321,21 @@ async fn without_a_broker_it_asks_the_server_in_every_dialect() {
     }
     drop(serving);
     could_not_run(&site, &[], "no server answers");
+}
+
+/// Gives the server a connection of each dialect beside its first one; returns its settings.
+fn with_every_dialect(site: &Site) -> String {
+    let mut settings = std::fs::read_to_string(site.path("ticketgate.toml")).unwrap();
+    for dialect in DialectName::ALL {
+        let (organization, secret) = (&site.organization, site.path("hook.secret"));
+        let name = dialect.as_str().replace('-', "_");
+        settings.push_str(&format!(
+            "[brokers.{name}]\ndialect = \"{dialect}\"\norganization = \"{organization}\"\n\
+             secret_file = \"{secret}\"\n"
+        ));
+    }
+    site.write("ticketgate.toml", &settings);
+    settings
 }
 
 fn could_not_run(site: &Site, arguments: &[&str], says: &str) {
@@ -446,6 +453,236 @@ async fn what_it_mints_is_gone_after_it_and_cannot_be_held_back_for_long() {
     assert_eq!(call("/doctor/seen", watched).await.0, 404);
     let log = serving.log();
     assert!(log.contains("answered by a bare 503") && !log.contains(password));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_broker_that_lets_in_what_nobody_decided_is_found() {
+    let site = prepared(&EMQX);
+    let _serving = site.serve().await;
+    let closed = try_out(&site, WhenItFails::Closed, &[]).await;
+    assert_eq!(closed.code, Some(0), "{closed:#?}");
+    // What no check can show is said each time.
+    let by_hand = closed.check("login while this server is gone");
+    assert_eq!(by_hand["verdict"], "not_checked");
+    assert!(
+        by_hand["seen"]
+            .as_str()
+            .unwrap()
+            .contains("stop this server")
+    );
+
+    let open = try_out(&site, WhenItFails::Open, &[]).await;
+    assert_eq!(open.code, Some(1), "{open:#?}");
+    let unavailable = ["publish while unavailable", "login while unavailable"];
+    assert_eq!(open.failed(), unavailable);
+    for name in unavailable {
+        let cure = open.check(name)["cure"].as_str().unwrap();
+        assert!(cure.contains("emqx.conf: no_match = deny"), "{cure}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn out_of_time_is_a_failure_that_says_what_is_missing() {
+    let site = prepared(&EMQX);
+    let _serving = site.serve().await;
+    let tried = try_out(&site, WhenItFails::Mute, &["--within", "3"]).await;
+    assert_eq!(tried.code, Some(1), "{tried:#?}");
+    assert_eq!(tried.report["ok"], false);
+    assert_eq!(tried.failed(), ["all checks"]);
+    let seen = tried.check("all checks")["seen"].as_str().unwrap();
+    assert!(
+        !seen.contains("right login") && !seen.contains("garbage body"),
+        "{seen}"
+    );
+    for missing in [
+        "allowed subscribe",
+        "login while unavailable",
+        "login after a revoke",
+    ] {
+        assert!(seen.contains(missing), "{seen}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_will_that_does_not_come_says_nothing_without_one_that_does() {
+    let site = prepared(&EMQX);
+    let listeners = r#"{"rules": [{"user": "*", "topic": "rooms/+", "permission": "subscribe"}]}"#;
+    site.write("rules.json", listeners);
+    let rules = site.path("rules.json");
+    site.run(&["policy", "set", "--org", &site.organization, &rules]);
+    let _serving = site.serve().await;
+    let tried = try_out(&site, WhenItFails::Closed, &[]).await;
+    let will = tried.check("will outside the rules");
+    assert_eq!(will["verdict"], "not_checked", "{tried:#?}");
+}
+
+const EMQX: Broken = Broken {
+    server: Some(("dialect = \"rabbitmq\"", "dialect = \"emqx\"")),
+    ..GOOD
+};
+
+/// What the doctor said of a broker.
+#[derive(Debug)]
+struct Tried {
+    code: Option<i32>,
+    report: Value,
+}
+
+async fn try_out(site: &Site, fails: WhenItFails, more: &[&str]) -> Tried {
+    let hooks = format!("{}/hooks/emqx/main", site.url());
+    let broker = LittleBroker::start(hooks, fails).await;
+    let arguments = [&["--connection", "main", "--broker", &broker.url], more].concat();
+    let output = tokio::task::block_in_place(|| doctor(site, &arguments));
+    Tried {
+        code: output.status.code(),
+        report: serde_json::from_slice(&output.stdout).unwrap(),
+    }
+}
+
+impl Tried {
+    fn checks(&self) -> &[Value] {
+        self.report["checks"].as_array().unwrap()
+    }
+
+    /// What was said last under this name.
+    fn check(&self, name: &str) -> &Value {
+        let mut named = self.checks().iter().filter(|one| one["check"] == name);
+        named
+            .next_back()
+            .unwrap_or_else(|| panic!("{name}: {self:#?}"))
+    }
+
+    fn failed(&self) -> Vec<&str> {
+        let failed = self.checks().iter().filter(|one| one["verdict"] == "fail");
+        failed.map(|one| one["check"].as_str().unwrap()).collect()
+    }
+}
+
+#[tokio::test]
+async fn nobody_elses_question_is_ever_left_without_a_verdict() {
+    let site = Site::set_up();
+    with_every_dialect(&site);
+    let _serving = site.serve().await;
+    let socket = site.data().join("admin.sock");
+    let begun = post(&socket, "/doctor/begin", &json!({"connection": "main"})).await;
+    let text = |name: &str| begun.1[name].as_str().unwrap().to_owned();
+    let probe = (text("username"), text("password"));
+    let (username, password, _) = site.login("alice").await;
+    let alice = (username, password);
+    let pause = json!({"username": probe.0, "seconds": 10});
+    assert_eq!(post(&socket, "/doctor/pause", &pause).await.0, 200);
+    for (connection, hook) in [
+        ("rabbitmq", "/user"),
+        ("emqx", "/auth"),
+        ("emqx4", "/auth"),
+        ("nanomq", "/auth"),
+        ("rmqtt", "/auth"),
+        ("tbmq", "/auth"),
+        ("mosquitto-go-auth", "/user"),
+        ("mosquitto-auth-plug", "/user"),
+    ] {
+        let ask = async |secret: &str, who: &(String, String), body: Option<&'static str>| {
+            let name = connection.replace('-', "_");
+            let url = format!("{}/hooks/{connection}/{name}/{secret}{hook}", site.url());
+            let call = reqwest::Client::new().post(url);
+            let (username, password) = who;
+            let call = match (connection, body) {
+                (_, Some(body)) => call.body(body),
+                ("emqx" | "rmqtt" | "tbmq", None) => call.json(&json!({
+                    "username": username, "password": password, "clientid": "c", "clientId": "c",
+                })),
+                _ => call.form(&[
+                    ("username", &**username),
+                    ("password", &**password),
+                    ("clientid", "c"),
+                    ("client_id", "c"),
+                    ("vhost", "/"),
+                ]),
+            };
+            let reply = call.send().await.unwrap();
+            let (status, bare) = (
+                reply.status().as_u16(),
+                reply.headers().get("content-type").is_none(),
+            );
+            (status, bare, reply.text().await.unwrap())
+        };
+        let failure = (503, true, String::new());
+        assert_eq!(
+            ask(HOOK_SECRET, &probe, None).await,
+            failure,
+            "{connection}"
+        );
+        let (status, bare, _) = ask(HOOK_SECRET, &alice, None).await;
+        assert_eq!((status, bare), (200, false), "{connection}");
+        for (secret, body) in [
+            ("another-secret-of-the-tests", None),
+            (HOOK_SECRET, Some("\0")),
+        ] {
+            let (status, bare, _) = ask(secret, &probe, body).await;
+            assert!(status != 503 && !bare, "{connection} {secret}: {status}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_secret_travels_as_the_brokers_own_file_has_it() {
+    let site = Site::set_up();
+    with_every_dialect(&site);
+    let _serving = site.serve().await;
+    for (connection, in_header) in [
+        ("emqx", true),
+        ("emqx4", true),
+        ("nanomq", true),
+        ("rmqtt", true),
+        ("tbmq", true),
+        ("rabbitmq", false),
+        ("vernemq", false),
+        ("mosquitto_go_auth", false),
+    ] {
+        let (url, asked) = listens().await;
+        let arguments = ["--connection", connection, "--url", &url];
+        tokio::task::block_in_place(|| doctor(&site, &arguments));
+        let asked = asked.lock().unwrap();
+        let hooks: Vec<&str> = asked.split("POST /hooks/").skip(1).collect();
+        assert!(hooks.len() > 5, "{connection}: {asked}");
+        let line = |one: &&str| one.lines().next().unwrap().contains(HOOK_SECRET);
+        let bearer = format!("authorization: Bearer {HOOK_SECRET}");
+        let header = |one: &&str| one.contains(&bearer);
+        assert_eq!(hooks.iter().any(header), in_header, "{connection}");
+        assert_eq!(hooks.iter().any(line), !in_header, "{connection}");
+    }
+}
+
+/// A server that answers everything with an empty 200; returns its URL, and what it was asked.
+async fn listens() -> (String, Arc<Mutex<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let asked = Arc::new(Mutex::new(String::new()));
+    let kept = Arc::clone(&asked);
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !is_whole(&request) && client.read_buf(&mut request).await.unwrap() > 0 {}
+            *kept.lock().unwrap() += &String::from_utf8_lossy(&request);
+            let reply = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            client.write_all(reply).await.unwrap();
+        }
+    });
+    (url, asked)
+}
+
+fn is_whole(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request).to_lowercase();
+    let Some((head, _)) = text.split_once("\r\n\r\n") else {
+        return false;
+    };
+    let length = head
+        .split_once("content-length: ")
+        .map_or("0", |(_, rest)| rest);
+    let length = length.split("\r\n").next().unwrap().parse::<usize>();
+    let start = request.windows(4).position(|end| end == b"\r\n\r\n");
+    request.len() >= start.unwrap() + 4 + length.unwrap()
 }
 
 async fn post(socket: &Path, path: &str, body: &Value) -> (u16, Value) {

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use clap::Args;
+use clap::{Args, value_parser};
 use tokio::time::timeout;
 
 use crate::cli::broker::fill::{Hook, ServerUrl, Variant};
@@ -65,10 +65,10 @@ pub struct Arguments {
     /// For which organization, where a connection serves several: org_... or its UUID
     #[arg(long)]
     org: Option<String>,
+    /// How long the try of one connection may take: its login lives for a minute
+    #[arg(long, value_name = "SECONDS", default_value_t = 55, value_parser = value_parser!(u32).range(1..=55))]
+    within: u32,
 }
-
-/// The whole try of one connection ends before its login does.
-const DEADLINE: Duration = Duration::from_secs(55);
 
 /// What is looked at: a broker connection of this server.
 pub struct Subject<'a> {
@@ -199,14 +199,38 @@ async fn examine_one(
         .await
         .with_context(|| format!("connection {}", subject.connection.name))?;
     let trying = try_out(subject, target, &login, socket, report);
-    let tried = timeout(DEADLINE, trying).await;
+    let limit = Duration::from_secs(arguments.within.into());
+    let tried = timeout(limit, trying).await;
     // Whatever came of it, the login ends here.
     let ended = end(&login, socket).await;
     match tried {
         Ok(tried) => tried?,
-        Err(_) => report.not_checked("everything else", "done in time", "out of time"),
+        Err(_) => out_of_time(subject, target, limit, report),
     }
     ended
+}
+
+/// What was not found out in time may be wrong, so this is a failure.
+fn out_of_time(
+    subject: &Subject<'_>,
+    target: Option<&Target>,
+    limit: Duration,
+    report: &mut Report,
+) {
+    let name = &subject.connection.name;
+    let parts = [
+        (Part::Server, &probes::CHECKS[..]),
+        (Part::Broker, &trial::CHECKS),
+    ];
+    let parts = parts.into_iter().take(if target.is_some() { 2 } else { 1 });
+    let missing: Vec<&str> = parts
+        .flat_map(|(part, checks)| report.without(name, part, checks))
+        .collect();
+    let seen = format!("out of time; not checked: {}", missing.join(", "));
+    let cure = "run it again, with --connection for one broker at a time; where it stays so, find out \
+                why the broker or this server answers so slowly";
+    let expected = format!("done within {} s", limit.as_secs());
+    report.fail("all checks", &expected, &seen, cure.to_owned());
 }
 
 async fn try_out(

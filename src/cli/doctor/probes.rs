@@ -14,6 +14,25 @@ use crate::names::base62;
 /// Brokers give up after 3 to 5 seconds.
 const DEADLINE: Duration = Duration::from_secs(5);
 
+/// Its checks. A broker that never asks one of the questions has no such check.
+pub const CHECKS: [&str; 15] = [
+    "server answers",
+    "right login",
+    "wrong password",
+    "made-up password",
+    "allowed publish",
+    "forbidden publish",
+    "allowed subscribe",
+    "wider subscribe",
+    "garbage body",
+    "empty body",
+    "unknown hook",
+    "no secret",
+    "wrong secret",
+    "unknown connection",
+    "login after a revoke",
+];
+
 /// How a request is to be sent.
 #[derive(Clone, Copy)]
 enum Proof {

@@ -127,6 +127,17 @@ impl Report {
         });
     }
 
+    /// Those of these checks of a connection that there is nothing about.
+    pub fn without<'a>(&self, connection: &str, part: Part, checks: &[&'a str]) -> Vec<&'a str> {
+        let is_there = |name: &&str| {
+            self.checks.iter().any(|check| {
+                (&*check.connection, check.part, &*check.name) == (connection, part, *name)
+            })
+        };
+        let missing = checks.iter().filter(|name| !is_there(name));
+        missing.copied().collect()
+    }
+
     /// Whether nothing was wrong.
     pub fn is_good(&self) -> bool {
         !self

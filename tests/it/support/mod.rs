@@ -1,7 +1,9 @@
 //! What the tests share: a server in this process, the program as a process, a private RabbitMQ and
-//! RMQTT, private Redis servers, identity providers good and bad, a network that fails, several servers on one store.
+//! RMQTT, a broker of a few lines, private Redis servers, identity providers good and bad, a network
+//! that fails, several servers on one store.
 
 pub mod issuer;
+pub mod little_broker;
 pub mod mqtt;
 pub mod nodes;
 pub mod openid;
