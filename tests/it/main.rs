@@ -7,6 +7,7 @@ mod exchange;
 mod hooks;
 mod identity;
 mod program;
+mod published_client;
 mod rabbitmq;
 mod race;
 mod records;

@@ -1,7 +1,9 @@
 //! What the tests share: a server in this process, the program as a process, a private RabbitMQ and
 //! RMQTT, a broker of a few lines, private Redis servers, identity providers good and bad, a network
-//! that fails, several servers on one store.
+//! that fails, several servers on one store, client programs in other languages.
 
+pub mod client;
+pub mod deployment;
 pub mod issuer;
 pub mod little_broker;
 pub mod mqtt;

@@ -1,0 +1,227 @@
+//! The published JavaScript SDK against a real server and a real broker, by a stand-in that speaks
+//! exactly as the contract says (`tests/js/published-client.mjs`), with the SDK's own MQTT library.
+//!
+//! RabbitMQ 3.10 speaks MQTT 3.1.1 only, so the SDK's MQTT 5 with `clean: false` is tried with RMQTT;
+//! `scripts/test-brokers` builds that. The browser build uses WebSockets where this uses TCP.
+
+use serde_json::{Value, json};
+
+use crate::support::client::ClientProgram;
+use crate::support::deployment::Deployment;
+use crate::support::world::{PROJECT_URL, sign};
+
+/// Seconds that the first token of a session lives. The stand-in refreshes it a second after it has
+/// got it; the rest is for a machine that has other things to do.
+const FIRST_LIFE: i64 = 12;
+/// A request from `tests/js`'s stand-in, and what the SDK makes of the answer.
+type Mapped = (&'static str, Value, (u64, &'static str));
+
+#[tokio::test]
+async fn it_lives_through_refreshes_and_reconnects_until_it_is_revoked() {
+    lives_until_revoked(Deployment::rabbitmq().await).await;
+}
+
+#[tokio::test]
+#[ignore = "scripts/test-brokers builds RMQTT and runs this"]
+async fn rmqtt_with_mqtt_5_it_lives_through_refreshes_and_reconnects_until_it_is_revoked() {
+    lives_until_revoked(Deployment::rmqtt().await).await;
+}
+
+/// Its connection is always opened with the first password, hence also long after that password's
+/// first end.
+async fn lives_until_revoked(deployment: Deployment) {
+    let options = json!({ "longestTimer": 1_000, "refreshRetryDelay": 100 });
+    let mut client = start(&deployment, &options);
+    let first = connect(&mut client, &deployment, "alice", FIRST_LIFE).await;
+    messages_flow(&mut client, "alice", "before").await;
+    for times in 1..=2 {
+        assert_eq!(client.next("refreshed").await["times"], times);
+    }
+    wait_until_past(&first["expires_at"]).await;
+    messages_flow(&mut client, "alice", "past the first end").await;
+
+    deployment.lose_connections();
+    client.next("closed").await;
+    client.next("connected").await;
+    messages_flow(&mut client, "alice", "reconnected").await;
+
+    deployment
+        .site
+        .run(&["revoke", first["token_id"].as_str().unwrap()]);
+    let failed = client.next("refresh_failed").await;
+    assert_eq!(failed["type"], "AUTH_FAILED", "{failed}");
+    let given_up = client.next("token_error").await;
+    assert_eq!(given_up["type"], "REFRESH_FAILED");
+    deployment.lose_connections();
+    let refused = client.next("auth_error").await;
+    assert!([4, 5, 134, 135].contains(&refused["code"].as_i64().unwrap()));
+    // With nothing more to do, Node ends by itself: no timer is left that would try again.
+    client.order("let_go", &json!([]));
+    client.next("ended").await;
+    let said = client.said();
+    let after = said.split_once("auth_error").unwrap().1;
+    assert!(!after.contains("reconnecting"), "{said}");
+}
+
+#[tokio::test]
+async fn it_refreshes_again_once_ticketgate_is_back() {
+    back_after_an_outage(Deployment::rabbitmq().await).await;
+}
+
+#[tokio::test]
+#[ignore = "scripts/test-brokers builds RMQTT and runs this"]
+async fn rmqtt_with_mqtt_5_it_refreshes_again_once_ticketgate_is_back() {
+    back_after_an_outage(Deployment::rmqtt().await).await;
+}
+
+async fn back_after_an_outage(mut deployment: Deployment) {
+    let options = json!({
+        "longestTimer": 1_000,
+        "refreshRetryDelay": 500,
+        // The original waits longer instead; what counts is how long it tries.
+        "maxRefreshRetries": 120,
+    });
+    let mut client = start(&deployment, &options);
+    connect(&mut client, &deployment, "alice", 3_600).await;
+    client.next("refreshed").await;
+    deployment.server.kill();
+    for _ in 0..2 {
+        let failed = client.next("refresh_failed").await;
+        assert_eq!(failed["type"], "NETWORK_ERROR", "{failed}");
+    }
+    deployment.serve_again().await;
+    // What was answered before the kill is still there.
+    client.next("refreshed").await;
+    messages_flow(&mut client, "alice", "as before").await;
+    assert!(!client.said().contains("closed"), "{}", client.said());
+}
+
+#[tokio::test]
+async fn it_comes_in_with_a_secret_key_and_replaces_its_own_token() {
+    let deployment = Deployment::rabbitmq().await;
+    let options = json!({});
+    let mut client = start(&deployment, &options);
+    let with = json!([{
+        "host": deployment.broker_url(),
+        "organizationId": deployment.site.organization,
+        "secretKey": deployment.site.key,
+        // The SDK's own example; no address that mail could go to.
+        "userEmail": "publisher@internal",
+    }]);
+    client.order("connectWithToken", &with);
+    let token = client.next("token").await;
+    assert_eq!(token["user_email"], "publisher@internal");
+    assert_eq!(token["provider"], "cloudsignal");
+    client.next("done").await;
+    // A second start of the same program takes the first one's place.
+    let mut second = start(&deployment, &options);
+    second.done("connectWithToken", &with).await;
+    deployment.lose_connections();
+    client.next("auth_error").await;
+    second.next("closed").await;
+    second.next("connected").await;
+}
+
+#[tokio::test]
+async fn it_is_told_what_is_wrong_in_words_that_it_reads() {
+    let deployment = Deployment::rabbitmq().await;
+    let mut client = start(&deployment, &json!({}));
+    let organization = &deployment.site.organization;
+    let good = deployment.identity_token("alice", 3_600);
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut claims = deployment.claims("alice", 3_600);
+        change(&mut claims);
+        sign(&claims)
+    };
+    let old = with(&|claims| claims["exp"] = json!(1_700_000_000));
+    let stranger = with(&|claims| claims["iss"] = json!("https://elsewhere.example"));
+    let nameless = with(&|claims| _ = claims.as_object_mut().unwrap().remove("email"));
+    let token_id = "3f0c2a8e-6a54-4a57-9a0e-0d4f6b1c2d3e";
+    assert!(stranger != good && PROJECT_URL.starts_with("https"));
+    let cases: [Mapped; 7] = [
+        ("exchange", json!([organization, old]), (401, "TOKEN_EXPIRED")),
+        ("exchange", json!([organization, "x.y.z"]), (401, "AUTH_FAILED")),
+        ("exchange", json!([organization, stranger]), (404, "PROVIDER_NOT_FOUND")),
+        ("exchange", json!(["org_aaaaaaaaaaaa", good]), (404, "ORG_NOT_FOUND")),
+        ("exchange", json!([organization, nameless]), (422, "INVALID_RESPONSE")),
+        ("exchange", json!([organization, good, token_id]), (404, "PROVIDER_NOT_FOUND")),
+        ("create", json!([organization, "sk_wrong", "a@b"]), (401, "AUTH_FAILED")),
+    ];
+    for (method, arguments, (status, kind)) in cases {
+        client.order(method, &arguments);
+        let failed = client.next_of(&["failed", "done"]).await;
+        assert_eq!((&failed["status"], &failed["type"]), (&json!(status), &json!(kind)));
+        let text = failed["message"].as_str().unwrap();
+        assert!(text.contains(' ') && !text.contains("[object"), "{text}");
+    }
+    let providers = client.done("providers", &json!([organization])).await;
+    assert_eq!(providers.as_array().map(Vec::len), Some(1), "{providers}");
+}
+
+/// The SDK gives up for good when it hears "not authorized", and RabbitMQ has no other word.
+#[tokio::test]
+async fn a_connection_lost_during_an_outage_is_not_opened_again() {
+    let mut deployment = Deployment::rabbitmq().await;
+    let mut client = start(&deployment, &json!({}));
+    connect(&mut client, &deployment, "alice", 3_600).await;
+    deployment.server.kill();
+    deployment.lose_connections();
+    client.next("auth_error").await;
+}
+
+fn start(deployment: &Deployment, more: &Value) -> ClientProgram {
+    let mut options = json!({
+        "tokenServiceUrl": deployment.site.url(),
+        "protocolVersion": deployment.protocol_version,
+        "reconnectPeriod": 200,
+    });
+    for (name, value) in more.as_object().unwrap() {
+        options[name] = value.clone();
+    }
+    let files = [
+        (
+            "drive-published-client.mjs",
+            include_str!("../js/drive-published-client.mjs"),
+        ),
+        (
+            "published-client.mjs",
+            include_str!("../js/published-client.mjs"),
+        ),
+    ];
+    ClientProgram::node(&files, &options)
+}
+
+/// Exchanges and connects; returns what the first token says of itself.
+async fn connect(
+    client: &mut ClientProgram,
+    deployment: &Deployment,
+    subject: &str,
+    life: i64,
+) -> Value {
+    let with = json!([{
+        "host": deployment.broker_url(),
+        "organizationId": deployment.site.organization,
+        "externalToken": deployment.identity_token(subject, life),
+    }]);
+    client.order("connectWithToken", &with);
+    let token = client.next("token").await;
+    client.next("connected").await;
+    client.next("done").await;
+    token
+}
+
+async fn messages_flow(client: &mut ClientProgram, subject: &str, text: &str) {
+    let topic = format!("users/user_{subject}/mood");
+    client.done("subscribe", &json!([topic])).await;
+    client.order("publish", &json!([topic, text]));
+    // Either may come first, the message or the acknowledgement.
+    let message = client.next("message").await;
+    assert_eq!(message["payload"], text);
+}
+
+async fn wait_until_past(time: &Value) {
+    let time: jiff::Timestamp = time.as_str().unwrap().parse().unwrap();
+    while jiff::Timestamp::now() <= time {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
