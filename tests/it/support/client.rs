@@ -42,7 +42,9 @@ impl ClientProgram {
     /// The same with Debian's Python, which has Debian's packages: another one in `PATH` need not.
     pub fn python(files: &[(&str, &str)], argument: &Value) -> Self {
         let python = "/usr/bin/python3";
-        let found = Command::new(python).args(["-c", "import paho.mqtt"]).output();
+        let found = Command::new(python)
+            .args(["-c", "import paho.mqtt"])
+            .output();
         assert!(
             found.is_ok_and(|output| output.status.success()),
             "{python} has no paho; `scripts/install-packages python3-paho-mqtt` installs it, and \

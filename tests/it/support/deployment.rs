@@ -32,7 +32,11 @@ enum Broker {
 impl Deployment {
     /// With Debian's RabbitMQ, which speaks MQTT 3.1.1.
     pub async fn rabbitmq() -> Self {
-        let site = Site::set_up();
+        Self::rabbitmq_on(Site::set_up()).await
+    }
+
+    /// The same with a site that was set up further.
+    pub async fn rabbitmq_on(site: Site) -> Self {
         let server = site.serve().await;
         let hook = format!("{}/hooks/rabbitmq/main/{HOOK_SECRET}", site.url());
         let broker = RabbitMq::start(&hook).await;
