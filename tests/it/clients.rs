@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::clients::rumqttc_program::RumqttcProgram;
 use crate::support::client::ClientProgram;
-use crate::support::deployment::Deployment;
+use crate::support::deployment::{Deployment, identity_token};
 
 const DOCUMENT: &str = include_str!("../../docs/clients.md");
 /// Seconds that the first login lives; it is renewed after nine tenths.
@@ -53,7 +53,7 @@ fn the_rust_code_in_the_document_is_the_code_that_is_compiled_here() {
 async fn the_documents_clients_stay_connected() {
     let mut deployment = Deployment::rabbitmq().await;
     let mut clients = [
-        ("mqttjs", mqttjs(&deployment, &plan(&deployment, "mqttjs"))),
+        ("mqttjs", mqttjs(&plan(&deployment, "mqttjs"))),
         ("paho", paho(&plan(&deployment, "paho"))),
         (
             "rumqttc",
@@ -99,7 +99,7 @@ async fn the_documents_clients_stay_connected() {
 async fn a_program_that_stops_the_documents_clients_ends() {
     let deployment = Deployment::rabbitmq().await;
     let mut clients = [
-        mqttjs(&deployment, &plan(&deployment, "mqttjs")),
+        mqttjs(&plan(&deployment, "mqttjs")),
         paho(&plan(&deployment, "paho")),
     ];
     for client in &mut clients {
@@ -118,7 +118,7 @@ async fn rmqtt_the_code_for_mqttjs_speaks_mqtt_5_too() {
     let deployment = Deployment::rmqtt().await;
     let mut plan = plan(&deployment, "mqttjs");
     plan["protocolVersion"] = json!(5);
-    let mut client = mqttjs(&deployment, &plan);
+    let mut client = mqttjs(&plan);
     work(&mut client, 1, "at first").await;
     work(&mut client, 2, "renewed").await;
     deployment.lose_connections();
@@ -127,7 +127,7 @@ async fn rmqtt_the_code_for_mqttjs_speaks_mqtt_5_too() {
 
 /// What every driver is told: its first login is a short one.
 fn plan(deployment: &Deployment, name: &str) -> Value {
-    let tokens = [FIRST_LIFE, 3_600].map(|life| deployment.identity_token(name, life));
+    let tokens = [FIRST_LIFE, 3_600].map(|life| identity_token(name, life));
     json!({
         "ticketgate": deployment.site.url(),
         "organization": deployment.site.organization,
@@ -138,7 +138,7 @@ fn plan(deployment: &Deployment, name: &str) -> Value {
     })
 }
 
-fn mqttjs(_: &Deployment, plan: &Value) -> Client {
+fn mqttjs(plan: &Value) -> Client {
     let files = [
         (
             "drive-mqttjs.mjs",

@@ -1,8 +1,6 @@
 //! What a client meets: the program as a process, a real broker set up as users do, and a network
 //! between the client and the broker that fails when a test wants it to.
 
-use std::fs;
-
 use serde_json::{Value, json};
 use ticketgate::clock::{Clock as _, SystemClock};
 
@@ -51,11 +49,7 @@ impl Deployment {
 
     /// With RMQTT, which speaks MQTT 5 too.
     pub async fn rmqtt() -> Self {
-        let site = Site::set_up();
-        let settings = site.path("ticketgate.toml");
-        let text = fs::read_to_string(&settings).unwrap();
-        let text = text.replace("dialect = \"rabbitmq\"", "dialect = \"rmqtt\"");
-        fs::write(settings, text).unwrap();
+        let site = Site::set_up_for("rmqtt");
         let server = site.serve().await;
         let broker = Rmqtt::start(&site).await;
         Self {
@@ -82,20 +76,20 @@ impl Deployment {
     pub async fn serve_again(&mut self) {
         self.server = self.site.serve().await;
     }
+}
 
-    /// A good identity token that ends in so many seconds. A minted token lives no longer at first.
-    pub fn identity_token(&self, subject: &str, life: i64) -> String {
-        sign(&self.claims(subject, life))
-    }
+/// A good identity token that ends in so many seconds. A minted token lives no longer at first.
+pub fn identity_token(subject: &str, life: i64) -> String {
+    sign(&identity_claims(subject, life))
+}
 
-    /// Its claims.
-    pub fn claims(&self, subject: &str, life: i64) -> Value {
-        json!({
-            "iss": format!("{PROJECT_URL}/auth/v1"),
-            "aud": "authenticated",
-            "sub": subject,
-            "email": format!("{subject}@example.com"),
-            "exp": SystemClock.now().as_second() + life,
-        })
-    }
+/// Its claims.
+pub fn identity_claims(subject: &str, life: i64) -> Value {
+    json!({
+        "iss": format!("{PROJECT_URL}/auth/v1"),
+        "aud": "authenticated",
+        "sub": subject,
+        "email": format!("{subject}@example.com"),
+        "exp": SystemClock.now().as_second() + life,
+    })
 }

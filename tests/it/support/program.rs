@@ -61,6 +61,15 @@ impl Site {
         site
     }
 
+    /// The same for another broker's dialect.
+    pub fn set_up_for(dialect: &str) -> Self {
+        let site = Self::set_up();
+        let settings = site.settings();
+        let named = settings.replace("\"rabbitmq\"", &format!("\"{dialect}\""));
+        site.write("ticketgate.toml", &named);
+        site
+    }
+
     /// Another folder, with the same keys and an empty store.
     pub fn with_same_keys(&self) -> Self {
         let folder = TempDir::new().unwrap();
