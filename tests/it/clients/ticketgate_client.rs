@@ -1,8 +1,9 @@
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::Duration;
 
 use rumqttc::{ConnectReturnCode, ConnectionError, Event, EventLoop, Packet};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::{Instant, sleep, timeout_at};
 
 const SHORTEST_WAIT: Duration = Duration::from_millis(250);
@@ -104,8 +105,8 @@ where
             .json(&json!({ "organization_id": self.organization, "token": token }));
         let answer = call.send().await.map_err(|_| None)?;
         if [400, 401, 403, 404, 422].contains(&answer.status().as_u16()) {
-            let body: Value = answer.json().await.map_err(|_| None)?;
-            return Err(Some(LoginRefused(body["error_description"].to_string())));
+            let text = answer.text().await.map_err(|_| None)?;
+            return Err(Some(LoginRefused(text)));
         }
         let answer = answer.error_for_status().map_err(|_| None)?;
         let login: Login = answer.json().await.map_err(|_| None)?;
@@ -118,9 +119,9 @@ where
     }
 
     async fn wait_longer(&mut self) {
-        // Not all clients at the same time.
-        let share = f64::from(std::process::id() % 128) / 256.0 + 0.5;
-        sleep(self.wait.mul_f64(share)).await;
+        // Not all clients at the same time: half of it, and a random share of the rest.
+        let random = RandomState::new().build_hasher().finish() as u8;
+        sleep(self.wait.mul_f64(0.5 + f64::from(random) / 512.0)).await;
         self.wait = (self.wait * 2).min(LONGEST_WAIT);
     }
 }
