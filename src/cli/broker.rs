@@ -23,6 +23,16 @@ use crate::cli::setup::read_secret;
 use crate::hooks::connection::parse_secrets;
 use crate::secret::Secret;
 
+const EXAMPLES: &str = "\
+Examples:
+
+  To look at a file:
+      ticketgate broker config emqx --url http://127.0.0.1:8080
+
+  To make all of them, with the secret, for clients that come over TLS:
+      ticketgate broker config emqx --url http://127.0.0.1:8080 --variant tls \\
+          --secret-file hook.secret --into filled";
+
 #[derive(Debug, Subcommand)]
 pub enum BrokerCommand {
     /// List the brokers that there are files for
@@ -32,16 +42,7 @@ pub enum BrokerCommand {
     /// The files are those of broker-configs/<NAME>/: anonymous logins are off, what nobody decides is
     /// a no, and the broker remembers no answer for longer than a revoke may take. README.md among
     /// them has the steps, and says what the broker cannot do.
-    ///
-    /// To look at a file:
-    ///
-    ///     ticketgate broker config emqx --url http://127.0.0.1:8080
-    ///
-    /// To make all of them, with the secret, for clients that come over TLS:
-    ///
-    ///     ticketgate broker config emqx --url http://127.0.0.1:8080 --variant tls \
-    ///         --secret-file hook.secret --into filled
-    #[command(verbatim_doc_comment)]
+    #[command(after_help = EXAMPLES)]
     Config(ConfigArguments),
 }
 

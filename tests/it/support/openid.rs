@@ -1,10 +1,12 @@
 //! A real OpenID provider (`oidc-provider`), as a process on a free loopback port.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 /// A running one. It ends when this is dropped.
 pub struct OpenId {
@@ -13,18 +15,27 @@ pub struct OpenId {
     process: Child,
     orders: Option<ChildStdin>,
     lines: BufReader<ChildStdout>,
+    _folder: TempDir,
 }
 
 impl OpenId {
     pub fn start() -> Self {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oidc");
+        let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/js");
         assert!(
-            folder.join("node_modules/oidc-provider").exists(),
-            "the OpenID provider of the tests is not installed: run scripts/install-test-issuer"
+            packages.join("node_modules/oidc-provider").exists(),
+            "the OpenID provider of the tests is missing below {}; `scripts/js-packages` installs \
+             it, and `scripts/test` runs that",
+            packages.display()
         );
+        // Modules are looked for in the folders above the importing file.
+        let folder = tempfile::Builder::new()
+            .prefix("run-")
+            .tempdir_in(packages)
+            .unwrap();
+        let file = folder.path().join("openid-provider.mjs");
+        fs::write(&file, include_str!("../../js/openid-provider.mjs")).unwrap();
         let mut process = Command::new("node")
-            .arg("server.mjs")
-            .current_dir(folder)
+            .arg(file)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -38,10 +49,11 @@ impl OpenId {
             process,
             orders,
             lines,
+            _folder: folder,
         }
     }
 
-    /// `rotate` or `retire`; see tests/oidc/server.mjs.
+    /// `rotate` or `retire`; see tests/js/openid-provider.mjs.
     pub fn order(&mut self, order: &str) {
         writeln!(self.orders.as_mut().unwrap(), "{order}").unwrap();
         next_line(&mut self.lines, "done");
@@ -67,7 +79,7 @@ fn next_line(lines: &mut BufReader<ChildStdout>, beginning: &str) -> String {
         let length = lines.read_line(&mut line).unwrap();
         assert_ne!(
             length, 0,
-            "the OpenID provider ended; try `node tests/oidc/server.mjs`"
+            "the OpenID provider ended: run node on it by hand to see why"
         );
         if line.starts_with(beginning) {
             return line.trim().to_owned();
