@@ -7,6 +7,8 @@
 #![forbid(unsafe_code)]
 
 mod cold;
+mod exchange;
+mod exchanger;
 mod generator;
 mod getter;
 mod hook;
@@ -23,6 +25,8 @@ mod redis;
 mod report;
 mod revoke;
 mod server;
+mod signature;
+mod signers;
 mod site;
 mod statistics;
 mod target;
@@ -63,6 +67,8 @@ enum Part {
     Revoke(revoke::Plan),
     /// CONNECT hooks that miss the cache, and the storm when everybody comes back at once
     Cold(cold::Plan),
+    /// Exchanges of identity tokens for logins, against the bare check of their signatures
+    Exchange(exchange::Plan),
     /// Bytes of a credential in the cache and in Redis
     Memory(memory::Plan),
     /// Every part, as it is without options
@@ -76,6 +82,12 @@ enum Part {
     /// Plain reads from Redis
     #[command(hide = true)]
     Getter(getter::Arguments),
+    /// Clients that exchange identity tokens
+    #[command(hide = true)]
+    Exchanger(exchanger::Arguments),
+    /// Checks of signatures alone
+    #[command(hide = true)]
+    Signature,
     /// The weight of records alone
     #[command(hide = true)]
     Weigh,
@@ -87,6 +99,8 @@ fn main() -> anyhow::Result<()> {
         Some(Part::Server) => server::run(),
         Some(Part::Generator(arguments)) => generator::run(&arguments),
         Some(Part::Getter(arguments)) => getter::run(&arguments),
+        Some(Part::Exchanger(arguments)) => exchanger::run(&arguments),
+        Some(Part::Signature) => signature::run(),
         Some(Part::Weigh) => weigh::run(),
         Some(part) => measure(part, json),
         // `cargo test --all-targets` starts this without a part; nothing is to be measured then.
@@ -111,9 +125,15 @@ impl Part {
             Part::Hook(plan) => hook::run(&plan, folder)?,
             Part::Revoke(plan) => revoke::run(&plan, folder)?,
             Part::Cold(plan) => cold::run(&plan, folder)?,
+            Part::Exchange(plan) => exchange::run(&plan, folder)?,
             Part::Memory(plan) => memory::run(&plan, folder)?,
             Part::All => return run_all(folder),
-            Part::Server | Part::Generator(_) | Part::Getter(_) | Part::Weigh => {
+            Part::Server
+            | Part::Generator(_)
+            | Part::Getter(_)
+            | Part::Exchanger(_)
+            | Part::Signature
+            | Part::Weigh => {
                 bail!("it measures nothing by itself")
             }
         };
@@ -123,7 +143,7 @@ impl Part {
 
 fn run_all(folder: &Path) -> anyhow::Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    for name in ["hook", "revoke", "cold", "memory"] {
+    for name in ["hook", "revoke", "cold", "exchange", "memory"] {
         let folder = folder.join(name);
         fs::create_dir(&folder)?;
         let part = Cli::parse_from(["bench", name]).part;

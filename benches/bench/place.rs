@@ -13,7 +13,7 @@ use ticketgate::clock::SystemClock;
 use ticketgate::config::StoreLocation;
 use ticketgate::keyring::{KeyList, Keyring};
 use ticketgate::metrics::Metrics;
-use ticketgate::names::organization_id::OrganizationId;
+use ticketgate::names::organization_id::{OrganizationId, OrganizationName};
 use ticketgate::secret::Secret;
 use ticketgate::store::cached;
 use ticketgate::store::embedded::Embedded;
@@ -22,6 +22,7 @@ use ticketgate::store::redis::{self, Redis};
 use tokio::runtime::{self, Runtime};
 
 use crate::logins::{self, Login, Pattern};
+use crate::signers::Signers;
 use crate::target::Broker;
 
 /// The product's own default.
@@ -161,6 +162,15 @@ impl Stock {
             store,
             setup,
         })
+    }
+
+    /// Makes the organization trust the signers as its identity providers.
+    pub fn trust(&self, signers: &Signers) -> anyhow::Result<()> {
+        let app = self.setup.app(Arc::clone(&self.store))?;
+        let organization = OrganizationName::Id(self.setup.organization.clone());
+        let made = app.add_made_providers(organization, |keys| signers.providers(keys));
+        self.runtime.block_on(made)?;
+        Ok(())
     }
 
     /// Adds the holders of so many credentials.
