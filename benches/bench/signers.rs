@@ -1,6 +1,7 @@
 //! Who signs the identity tokens: one provider for each algorithm, with a key made for this run.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use anyhow::Context as _;
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
@@ -56,9 +57,6 @@ enum Signs {
 }
 
 impl Algorithm {
-    /// All of them.
-    pub const ALL: [Algorithm; 3] = [Algorithm::HS256, Algorithm::RS256, Algorithm::ES256];
-
     /// Its name in tokens.
     pub fn name(self) -> &'static str {
         match self {
@@ -79,6 +77,16 @@ impl Algorithm {
 
     fn issuer(self) -> String {
         format!("https://{}.example", self.name().to_lowercase())
+    }
+}
+
+impl FromStr for Algorithm {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let all = [Algorithm::HS256, Algorithm::RS256, Algorithm::ES256];
+        let named = all.into_iter().find(|one| one.name() == text);
+        named.context("it is HS256, RS256 or ES256")
     }
 }
 

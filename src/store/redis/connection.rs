@@ -16,6 +16,7 @@ use redis::{
     RedisResult, ServerErrorKind, TlsCertificates, Value, cmd,
 };
 use tokio::sync::Notify;
+use tokio::time::sleep;
 
 use crate::secret::Secret;
 use crate::store::record::{BadRecord, SHARDS};
@@ -54,8 +55,18 @@ pub enum Connection {
 #[derive(Debug, Default)]
 pub struct Hints {
     shards: AtomicU64,
-    news: Notify,
+    /// Somebody waits until this node has read.
+    asked: Notify,
+    /// Something has changed.
+    changed: Notify,
 }
+
+/// What a message has behind the shard's number when nobody waits for its readers.
+pub const NO_HURRY: char = '~';
+
+/// How long changes gather that nobody waits for: a node that writes a thousand a second is not
+/// to read its logs a thousand times for that.
+const GATHERING: Duration = Duration::from_millis(5);
 
 impl Connector {
     /// For the servers of an address.
@@ -268,28 +279,42 @@ impl Hints {
         (0..SHARDS).filter(move |shard| shards >> shard & 1 == 1)
     }
 
-    /// Waits until there is something to look at, or the connection has ended.
+    /// Waits until there is something to look at.
     pub async fn news(&self) {
-        self.news.notified().await;
+        let gathered = async {
+            self.changed.notified().await;
+            sleep(GATHERING).await;
+        };
+        tokio::select! {
+            () = self.asked.notified() => {}
+            () = gathered => {}
+        }
     }
 
     fn take(&self, push: &PushInfo) {
         if push.kind == PushKind::Message
-            && let Some(shard) = push.data.get(1).and_then(shard_in)
+            && let Some((shard, is_awaited)) = push.data.get(1).and_then(shard_in)
         {
             self.shards.fetch_or(1 << shard, Ordering::SeqCst);
-            self.news.notify_one();
+            match is_awaited {
+                true => self.asked.notify_one(),
+                false => self.changed.notify_one(),
+            }
         }
     }
 }
 
-fn shard_in(payload: &Value) -> Option<usize> {
+/// The shard that a message is about, and whether somebody waits for its readers.
+fn shard_in(payload: &Value) -> Option<(usize, bool)> {
     let text = match payload {
         Value::BulkString(bytes) => std::str::from_utf8(bytes).ok()?,
         Value::SimpleString(text) => text,
         _ => return None,
     };
-    text.parse().ok().filter(|shard| *shard < SHARDS)
+    let number = text.strip_suffix(NO_HURRY);
+    let shard = number.unwrap_or(text).parse().ok();
+    let shard = shard.filter(|shard| *shard < SHARDS)?;
+    Some((shard, number.is_none()))
 }
 
 impl Servers {

@@ -11,7 +11,7 @@ use crate::store::inventory::{Content, Inventory, Page, Stored};
 use crate::store::port::StoreError;
 use crate::store::record::RecordKey;
 use crate::store::redis::address::Host;
-use crate::store::redis::connection::Connection;
+use crate::store::redis::connection::{Connection, NO_HURRY};
 use crate::store::redis::keys::LOG_LENGTH;
 use crate::store::redis::link::Link;
 use crate::store::redis::{Redis, Shared, revision_in, scripts};
@@ -71,7 +71,7 @@ impl Inventory for Redis {
                 LOG_LENGTH.to_string(),
                 name.to_owned(),
                 shared.keys.changes(),
-                shard.to_string(),
+                format!("{shard}{NO_HURRY}"),
             ],
         );
         let moving = link.write.run::<String>(&call);

@@ -18,7 +18,7 @@
 //! | `tg:{sNN}:log` | stream | no; about 1,000 entries are kept | put, confirm | the change log |
 //! | `tg:{sNN}:nodes` | hash | no; silent nodes are removed | every node's log reader | node -> position, lease, beat |
 //! | `tg:{sNN}:aside:<name>` | any | no | `store check --fix` | what could not be read, moved out of the way |
-//! | `tg:changes` | channel | - | put, confirm | the number of a shard whose log has grown |
+//! | `tg:changes` | channel | - | put, confirm | the number of a shard whose log has grown; `~` behind it: nobody waits for its readers |
 
 use crate::names::organization_id::OrganizationId;
 use crate::store::record::{RecordKey, SHARDS};

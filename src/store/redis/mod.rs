@@ -45,7 +45,7 @@ use crate::store::port::{
 use crate::store::record::{BadRecord, Record, RecordKey, SHARDS};
 use crate::store::redis::address::Address;
 use crate::store::redis::change_log::Position;
-use crate::store::redis::connection::in_words;
+use crate::store::redis::connection::{NO_HURRY, in_words};
 use crate::store::redis::keys::{Keys, LOG_LENGTH};
 use crate::store::redis::link::Link;
 use crate::store::status::{Place, ShardStatus, SharedStatus, Status};
@@ -308,7 +308,7 @@ impl Store for Redis {
             LOG_LENGTH.to_string(),
             key.to_string(),
             shared.keys.changes(),
-            shard.to_string(),
+            format!("{shard}{NO_HURRY}"),
         ];
         let call = match (key, &write.record) {
             (RecordKey::Token(id), Some(Record::Token(index))) => {

@@ -68,7 +68,7 @@ pub const REVISION_AT: std::ops::Range<usize> = 8..19;
 ///
 /// Keys: record, log. Arguments: the revision seen (empty: no record), the new text (empty: the
 /// record goes), its end in Unix seconds (empty: none), the log's length, the record's name, the
-/// channel, the shard. Returns 1, or 0 for another state. A client that sends it again because the
+/// channel, the message. Returns 1, or 0 for another state. A client that sends it again because the
 /// reply got lost is told 1 as well: the state is the one that it wants.
 pub static PUT: Script = Script::new(
     r"
@@ -130,7 +130,7 @@ return redis.call('XRANGE', KEYS[1], ARGV[2], '+', 'COUNT', ARGV[4])
 /// Asks every node to read the log now, and to say so, if a record is as the caller saw it.
 ///
 /// Keys: record, log, nodes. Arguments: the revision seen (empty: no record), the log's length,
-/// who asks, the channel, the shard. Returns the position that a node has to reach, or an empty
+/// who asks, the channel, the message. Returns the position that a node has to reach, or an empty
 /// text for another state, and the registry.
 pub static ASK: Script = Script::new(
     r"
@@ -158,7 +158,7 @@ return 0
 /// Moves something out of the way, and tells the log.
 ///
 /// Keys: where it lies, where it goes, log. Arguments: the log's length, its name, the channel,
-/// the shard. Returns where it has gone, with a number behind it where something was moved there
+/// the message. Returns where it has gone, with a number behind it where something was moved there
 /// before; empty: there is nothing.
 pub static SET_ASIDE: Script = Script::new(
     r"
