@@ -108,7 +108,8 @@ fn compiled(sketches: &[Sketch]) -> Acl {
         qos: QoSSet::ALL,
         retain: true,
     };
-    Acl::new(sketches.iter().map(rule).collect())
+    let rules = sketches.iter().map(rule).collect();
+    Acl::linear(rules)
 }
 
 /// Whether a filter matches a topic, by recursion over the levels.
@@ -230,7 +231,9 @@ proptest! {
             Subject { local_name: name, organization: &organization, client_id: client, claims: &claims };
         let request =
             Publish { topic: &parsed, qos: None, retain: None, names: TopicNames::Exact, dollar: Dollar::Special };
-        prop_assert_eq!(compiled(&sketches).publish(&subject, request), expected);
+        let acl = compiled(&sketches);
+        prop_assert_eq!(acl.publish(&subject, request), expected);
+        prop_assert_eq!(acl.indexed().publish(&subject, request), expected);
     }
 
     #[test]
@@ -250,8 +253,10 @@ proptest! {
         let claims = Claims::default();
         let subject =
             Subject { local_name: name, organization: &organization, client_id: client, claims: &claims };
-        let acl = compiled(&sketches);
-        let rules = acl.for_subscribing(&subject, TopicNames::Exact, Dollar::Special);
-        prop_assert_eq!(rules.decide(Subscription { filter: &parsed, qos: None }), expected);
+        let linear = compiled(&sketches);
+        for acl in [&linear, &linear.clone().indexed()] {
+            let rules = acl.for_subscribing(&subject, TopicNames::Exact, Dollar::Special);
+            prop_assert_eq!(rules.decide(Subscription { filter: &parsed, qos: None }), expected);
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod acl;
 mod cold;
 mod exchange;
 mod exchanger;
@@ -67,6 +68,8 @@ enum Part {
     Revoke(revoke::Plan),
     /// CONNECT hooks that miss the cache, and the storm when everybody comes back at once
     Cold(cold::Plan),
+    /// Decisions on topics, with few rules and with many
+    Acl(acl::Plan),
     /// Exchanges of identity tokens for logins, against the bare check of their signatures
     Exchange(exchange::Plan),
     /// Bytes of a credential in the cache and in Redis
@@ -125,6 +128,7 @@ impl Part {
             Part::Hook(plan) => hook::run(&plan, folder)?,
             Part::Revoke(plan) => revoke::run(&plan, folder)?,
             Part::Cold(plan) => cold::run(&plan, folder)?,
+            Part::Acl(plan) => acl::run(&plan)?,
             Part::Exchange(plan) => exchange::run(&plan, folder)?,
             Part::Memory(plan) => memory::run(&plan, folder)?,
             Part::All => return run_all(folder),
@@ -143,7 +147,7 @@ impl Part {
 
 fn run_all(folder: &Path) -> anyhow::Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    for name in ["hook", "revoke", "cold", "exchange", "memory"] {
+    for name in ["hook", "revoke", "cold", "acl", "exchange", "memory"] {
         let folder = folder.join(name);
         fs::create_dir(&folder)?;
         let part = Cli::parse_from(["bench", name]).part;

@@ -10,7 +10,8 @@
 
 use std::borrow::Cow;
 
-use crate::acl::rule::{Acl, Effect, Rule};
+use crate::acl::index::Wanted;
+use crate::acl::rule::{Acl, Action, Effect, Rule};
 use crate::acl::template::Subject;
 use crate::mqtt::filter_algebra::{Dollar, covers, matches, overlaps};
 use crate::mqtt::qos::{QoS, QoSSet};
@@ -56,56 +57,51 @@ pub struct Subscription<'a> {
     pub qos: Option<QoS>,
 }
 
-/// The rules about subscribing that apply to one subject, with their placeholders filled in.
-#[derive(Debug)]
+/// The rules as they are for the subscriptions of one subject.
+#[derive(Debug, Clone, Copy)]
 pub struct SubscribeRules<'a> {
-    rules: Vec<(&'a Rule, Cow<'a, str>)>,
+    acl: &'a Acl,
+    subject: Subject<'a>,
+    names: TopicNames,
     dollar: Dollar,
 }
 
 impl Acl {
     /// Decides a publish.
     pub fn publish(&self, subject: &Subject<'_>, request: Publish<'_>) -> Ruling {
-        let applies = |rule: &&Rule| rule.action.includes_publish() && rule.is_about(subject);
-        for rule in self.rules().iter().filter(applies) {
+        let Publish { qos, retain, .. } = request;
+        let topic = request.topic.as_str();
+        let (wanted, names) = (Wanted::Matching(topic), request.names);
+        let deciding = self.first(Action::Publish, subject, wanted, names, |rule| {
             let Some(filter) = rule.topic.expand(subject) else {
-                continue;
+                return false;
             };
-            let filter = as_seen(filter, rule.effect, request.names);
-            let dollar = match rule.effect {
-                Effect::Allow => Dollar::Special,
-                Effect::Deny => request.dollar,
-            };
-            if !matches(&filter, request.topic.as_str(), dollar) {
-                continue;
-            }
+            let filter = as_seen(filter, rule.effect, names);
             match rule.effect {
-                Effect::Deny => return Ruling::DeniedByRule,
-                Effect::Allow if rule.permits(request.qos, request.retain) => {
-                    return Ruling::Allowed { qos: request.qos };
+                Effect::Deny => matches(&filter, topic, request.dollar),
+                Effect::Allow => {
+                    rule.permits(qos, retain) && matches(&filter, topic, Dollar::Special)
                 }
-                Effect::Allow => {}
             }
+        });
+        match deciding.map(|rule| rule.effect) {
+            Some(Effect::Allow) => Ruling::Allowed { qos },
+            Some(Effect::Deny) => Ruling::DeniedByRule,
+            None => Ruling::NoRule,
         }
-        Ruling::NoRule
     }
 
-    /// The rules about subscribing that apply to one subject, filled in once for all the filters
-    /// of its SUBSCRIBE.
+    /// The rules for all the filters of a subject's SUBSCRIBE.
     pub fn for_subscribing<'a>(
         &'a self,
-        subject: &Subject<'_>,
+        subject: &Subject<'a>,
         names: TopicNames,
         dollar: Dollar,
     ) -> SubscribeRules<'a> {
-        let applies = |rule: &&Rule| rule.action.includes_subscribe() && rule.is_about(subject);
-        let filled_in = |rule: &'a Rule| {
-            let filter = rule.topic.expand(subject)?;
-            Some((rule, as_seen(filter, rule.effect, names)))
-        };
-        let rules = self.rules().iter().filter(applies).filter_map(filled_in);
         SubscribeRules {
-            rules: rules.collect(),
+            acl: self,
+            subject: *subject,
+            names,
             dollar,
         }
     }
@@ -115,20 +111,31 @@ impl SubscribeRules<'_> {
     /// Decides one filter of a subscribe.
     pub fn decide(&self, request: Subscription<'_>) -> Ruling {
         let requested = request.filter.as_str();
-        for (rule, filter) in &self.rules {
+        let (subject, wanted) = (&self.subject, Wanted::About(requested));
+        let applies = |rule: &Rule| {
+            let Some(filter) = rule.topic.expand(subject) else {
+                return false;
+            };
             match rule.effect {
-                Effect::Deny if overlaps(filter, requested, self.dollar) => {
-                    return Ruling::DeniedByRule;
+                Effect::Deny => {
+                    let filter = as_seen(filter, rule.effect, self.names);
+                    overlaps(&filter, requested, self.dollar)
                 }
-                Effect::Allow if covers(filter, requested) => {
-                    if let Some(granted) = rule.granted_qos(request.qos) {
-                        return Ruling::Allowed { qos: granted };
-                    }
+                Effect::Allow => {
+                    rule.granted_qos(request.qos).is_some() && covers(&filter, requested)
                 }
-                Effect::Deny | Effect::Allow => {}
             }
+        };
+        let deciding = self
+            .acl
+            .first(Action::Subscribe, subject, wanted, self.names, applies);
+        match deciding {
+            None => Ruling::NoRule,
+            Some(rule) if rule.effect == Effect::Deny => Ruling::DeniedByRule,
+            Some(rule) => Ruling::Allowed {
+                qos: rule.granted_qos(request.qos).flatten(),
+            },
         }
-        Ruling::NoRule
     }
 }
 
@@ -169,7 +176,7 @@ fn as_seen(filter: Cow<'_, str>, effect: Effect, names: TopicNames) -> Cow<'_, s
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::acl::rule::{Action, UserPattern};
+    use crate::acl::rule::UserPattern;
     use crate::acl::template::Template;
     use crate::names::claims::Claims;
 
@@ -197,11 +204,11 @@ mod tests {
 
     fn subscribe(acl: &Acl, filter: &str, names: TopicNames) -> Ruling {
         let filter = TopicFilter::parse(filter).unwrap();
-        let rules = with_subject(|s| acl.for_subscribing(s, names, Dollar::Special));
-        rules.decide(Subscription {
+        let asked = Subscription {
             filter: &filter,
             qos: None,
-        })
+        };
+        with_subject(|s| acl.for_subscribing(s, names, Dollar::Special).decide(asked))
     }
 
     fn publish(acl: &Acl, topic: &str, qos: Option<QoS>, retain: Option<bool>) -> Ruling {
@@ -292,7 +299,10 @@ mod tests {
             qos: None,
         };
         let decide = |dollar| {
-            with_subject(|s| acl.for_subscribing(s, TopicNames::Exact, dollar)).decide(asked)
+            with_subject(|s| {
+                acl.for_subscribing(s, TopicNames::Exact, dollar)
+                    .decide(asked)
+            })
         };
         assert_eq!(decide(Dollar::Special), Ruling::Allowed { qos: None });
         assert_eq!(

@@ -1,16 +1,23 @@
 //! The one form of a topic rule, whatever document it came from.
 
-use crate::acl::template::Template;
+use crate::acl::index::{Index, Rank, Wanted};
+use crate::acl::template::{Subject, Template};
 use crate::mqtt::qos::QoSSet;
+use crate::mqtt::request::TopicNames;
 
 /// The most rules of one policy.
 pub const MAX_RULES: usize = 10_000;
 
 /// A policy: rules in the order in which they are asked.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Acl {
     rules: Vec<Rule>,
+    /// Where there are many.
+    index: Option<Box<Index>>,
 }
+
+/// The most rules that are asked one after another: an index does not pay for fewer.
+const FEW: usize = 4;
 
 /// One rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,9 +72,43 @@ pub enum UserPattern {
 
 impl Acl {
     /// Puts rules in the order in which they are asked: by priority, then as given.
-    pub fn new(mut rules: Vec<Rule>) -> Self {
+    pub fn new(rules: Vec<Rule>) -> Self {
+        let is_large = rules.len() > FEW;
+        let acl = Self::linear(rules);
+        if is_large { acl.indexed() } else { acl }
+    }
+
+    /// The same without an index, however many rules there are: what the index is measured and
+    /// checked against.
+    pub fn linear(mut rules: Vec<Rule>) -> Self {
         rules.sort_by_key(|rule| rule.priority);
-        Self { rules }
+        Self { rules, index: None }
+    }
+
+    /// The same with an index, however few rules there are.
+    pub fn indexed(self) -> Self {
+        let index = Some(Box::new(Index::of(&self.rules)));
+        Self { index, ..self }
+    }
+
+    /// The first rule about the action that the caller accepts. It is asked about all that can
+    /// decide a request, and about some that cannot.
+    pub(in crate::acl) fn first(
+        &self,
+        action: Action,
+        subject: &Subject<'_>,
+        wanted: Wanted<'_>,
+        names: TopicNames,
+        accept: impl Fn(&Rule) -> bool,
+    ) -> Option<&Rule> {
+        let accept =
+            |rule: &Rule| rule.action.includes(action) && rule.is_about(subject) && accept(rule);
+        let Some(index) = &self.index else {
+            return self.rules.iter().find(|rule| accept(rule));
+        };
+        let accept = |rank: Rank| accept(&self.rules[rank as usize]);
+        let rank = index.first(action, subject, wanted, names == TopicNames::Amqp, accept);
+        rank.map(|rank| &self.rules[rank as usize])
     }
 
     /// The rules in the order in which they are asked.
@@ -76,7 +117,20 @@ impl Acl {
     }
 }
 
+impl PartialEq for Acl {
+    fn eq(&self, other: &Self) -> bool {
+        self.rules == other.rules
+    }
+}
+
+impl Eq for Acl {}
+
 impl Action {
+    /// Whether a rule about `self` speaks of the action, one of the two.
+    pub fn includes(self, action: Action) -> bool {
+        self == Action::Both || self == action
+    }
+
     /// Whether a rule about `self` speaks of publishing.
     pub fn includes_publish(self) -> bool {
         matches!(self, Action::Publish | Action::Both)

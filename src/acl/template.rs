@@ -40,6 +40,15 @@ pub enum Placeholder {
     Claim(String),
 }
 
+/// One level of a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Level {
+    /// A text or a wildcard.
+    Fixed(String),
+    /// With placeholders.
+    Filled(Vec<Piece>),
+}
+
 /// Whose values fill the placeholders.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
@@ -112,6 +121,78 @@ impl Template {
         TopicFilter::parse(filter.as_str())
             .is_ok()
             .then_some(Cow::Owned(filter))
+    }
+}
+
+impl Template {
+    /// Its levels, wildcards included.
+    pub(in crate::acl) fn levels(&self) -> Vec<Level> {
+        let pieces = match self {
+            Template::Fixed(filter) => &[Piece::Text(filter.as_str().to_owned())],
+            Template::Pieces(pieces) => pieces.as_slice(),
+        };
+        let mut levels = vec![Vec::new()];
+        for piece in pieces {
+            match piece {
+                Piece::Placeholder(_) => levels.last_mut().expect("one").push(piece.clone()),
+                Piece::Text(text) => {
+                    for (number, part) in text.split('/').enumerate() {
+                        if number > 0 {
+                            levels.push(Vec::new());
+                        }
+                        if !part.is_empty() {
+                            let level = levels.last_mut().expect("one");
+                            level.push(Piece::Text(part.to_owned()));
+                        }
+                    }
+                }
+            }
+        }
+        levels.into_iter().map(Level::of).collect()
+    }
+}
+
+impl Level {
+    fn of(mut pieces: Vec<Piece>) -> Self {
+        match pieces.as_mut_slice() {
+            [] => Self::Fixed(String::new()),
+            [Piece::Text(text)] => Self::Fixed(std::mem::take(text)),
+            _ => Self::Filled(pieces),
+        }
+    }
+
+    /// Whether it is this text for the subject, whatever the value is made of.
+    pub(in crate::acl) fn is(&self, level: &str, subject: &Subject<'_>) -> bool {
+        let pieces = match self {
+            Level::Fixed(text) => return text == level,
+            Level::Filled(pieces) => pieces,
+        };
+        let mut rest = level;
+        for piece in pieces {
+            let part = match piece {
+                Piece::Text(text) => Some(text.as_str()),
+                Piece::Placeholder(placeholder) => placeholder.value(subject),
+            };
+            match part.and_then(|part| rest.strip_prefix(part)) {
+                Some(left) => rest = left,
+                None => return false,
+            }
+        }
+        rest.is_empty()
+    }
+
+    /// Whether it may be several levels, or a wildcard, where `.` is `/` and `*` is `+`.
+    pub(in crate::acl) fn may_be_wider_in_amqp(&self) -> bool {
+        let has = |text: &str| text.contains(['.', '*']);
+        match self {
+            Level::Fixed(text) => has(text),
+            Level::Filled(pieces) => pieces.iter().any(|piece| match piece {
+                Piece::Text(text) => has(text),
+                // Names and ids of ours have neither.
+                Piece::Placeholder(Placeholder::Username | Placeholder::OrganizationId) => false,
+                Piece::Placeholder(_) => true,
+            }),
+        }
     }
 }
 

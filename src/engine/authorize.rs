@@ -168,7 +168,7 @@ fn rules_of(limits: &Limits) -> Option<Acl> {
         qos: QoSSet::ALL,
         retain: true,
     };
-    Some(Acl::new(topics.map(rule).collect()))
+    Some(Acl::linear(topics.map(rule).collect()))
 }
 
 fn is_allowed(ruling: Ruling) -> bool {
