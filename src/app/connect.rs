@@ -19,6 +19,9 @@ use crate::secret::SecretStr;
 use crate::store::port::{self, Change, StoreError};
 use crate::store::record::{Kept as _, TokenIndex};
 
+/// How often a session is noted again because somebody else has changed the record meanwhile.
+const NOTING_TRIES: usize = 4;
+
 impl App {
     /// Decides a CONNECT.
     ///
@@ -98,13 +101,63 @@ impl App {
         let member = Member::of(organization.as_deref(), holder.as_deref());
         let client_id = &request.peer.client_id;
         let (keys, now) = (&self.keys, self.now());
-        let decision = authenticate(proof, member, client_id, mountpoint, keys, now);
-        if let (Decision::Allow(grant), Proof::Minted(password)) = (&decision, proof)
-            && grant.old_pepper
-        {
-            self.renew_digest(&grant.username, password);
+        let mut decision = authenticate(proof, member, client_id, mountpoint, keys, now);
+        if let (Decision::Allow(grant), Proof::Minted(password)) = (&decision, proof) {
+            if grant.old_pepper {
+                self.renew_digest(&grant.username, password);
+            }
+            let terms = holder
+                .as_ref()
+                .and_then(|one| one.token(password.id)?.terms.as_ref());
+            if terms.is_some_and(|terms| terms.has_to_note(client_id))
+                && !self.note_client(&username, password.id, client_id).await?
+            {
+                decision = Decision::Deny(DenyReason::ForeignClientId);
+            }
         }
         self.with_rules(broker, request, decision).await
+    }
+
+    /// Notes that a session of this client id is a narrower token's, on every node: its questions may
+    /// come to any of them, and must not be answered with a wider right. Returns whether it can be.
+    async fn note_client(
+        &self,
+        username: &Username,
+        token: TokenId,
+        client_id: &str,
+    ) -> Result<bool, StoreError> {
+        for _ in 0..NOTING_TRIES {
+            let mut fits = false;
+            let noted = port::update::<Holder, StoreError>(&*self.store, username, |current| {
+                let mut holder = current.cloned();
+                let credentials = holder.iter_mut().flat_map(|one| &mut one.credentials);
+                let mut terms = credentials
+                    .filter(|one| one.token_id() == Some(token))
+                    .filter_map(|one| one.terms.as_deref_mut());
+                let Some(terms) = terms.next() else {
+                    return Ok(Change::Keep);
+                };
+                fits = !terms.has_to_note(client_id) || terms.note(client_id).is_ok();
+                Ok(match holder {
+                    // Written also where another node has just noted it: what is written is confirmed.
+                    Some(holder) if fits => Change::Set(holder),
+                    _ => Change::Keep,
+                })
+            })
+            .await?;
+            if !fits {
+                return Ok(false);
+            }
+            match self
+                .store
+                .confirm(&Holder::key(username), noted.revision)
+                .await
+            {
+                Err(StoreError::Conflict) => {}
+                confirmed => return confirmed.map(|_| true),
+            }
+        }
+        Err(StoreError::Conflict)
     }
 
     /// Adds the rules that go along with a login, for a broker that applies them itself.

@@ -16,6 +16,7 @@ use crate::credential::holder::{Credential, Holder};
 use crate::names::key_id::ApiKeyId;
 use crate::names::marks::Marks;
 use crate::names::organization_id::OrganizationId;
+use crate::names::token_id::TokenId;
 use crate::names::username::Username;
 use crate::org::organization::Organization;
 use crate::store::port::{self, Change, Confirmation, Revision, StoreError};
@@ -113,11 +114,28 @@ impl App {
         let (record, is_confirmed) = (target.key(), confirmed.is_ok());
         tracing::info!(%record, credentials, is_confirmed, "revoked");
         let confirmation = confirmed.map_err(RevokeError::Unconfirmed)?;
+        self.give_back_revoked(&target).await;
         Ok(Some(Revoked {
             target,
             credentials,
             confirmation,
         }))
+    }
+
+    /// Lets the tokens of a holder that are revoked no longer count in their organization.
+    async fn give_back_revoked(&self, target: &Target) {
+        let (Target::Token { username, .. }
+        | Target::Username(username)
+        | Target::Subject { username, .. }) = target
+        else {
+            return;
+        };
+        if let Ok((Some(organization), Some(holder))) = self.named(username).await {
+            let revoked = holder.credentials.iter();
+            let revoked = revoked.filter(|credential| credential.revoked_at.is_some());
+            let tokens: Vec<TokenId> = revoked.filter_map(Credential::token_id).collect();
+            self.give_back(&organization, &tokens).await;
+        }
     }
 
     /// Makes the change and has it confirmed. Whatever became of it: an earlier call may have made
@@ -183,10 +201,13 @@ impl App {
                 ended = Ended::Nothing;
                 return Ok(Change::Keep);
             };
-            let live = |marks| holder.live(marks, now).filter(|one| chosen(one)).count();
-            ended = Ended::Counted(marks.as_ref().map_or(0, live));
+            let live = |holder: &Holder| {
+                let live = |marks| holder.live(marks, now).count();
+                marks.as_ref().map_or(0, live)
+            };
             let mut changed = holder.clone();
             changed.revoke(&chosen, now);
+            ended = Ended::Counted(live(holder) - live(&changed));
             // Written even where nothing is left to end: only that tells for certain that no other
             // node has just added a login to the state that was cached here.
             Ok(Change::Set(changed))

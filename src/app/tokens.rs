@@ -64,8 +64,10 @@ pub struct MintedToken {
     pub provider: &'static str,
     /// What it may do at most; `None`: no narrower than the organization's policy.
     pub limits: Option<Limits>,
-    /// When it was minted.
+    /// When it was minted, or refreshed last.
     pub issued_at: Timestamp,
+    /// Now.
+    pub handed_out_at: Timestamp,
     /// When it ends.
     pub expires_at: Timestamp,
 }
@@ -106,6 +108,9 @@ pub enum ExchangeError {
     /// The password that was shown is of no token, or of another one.
     #[error("there is no such token, or this is not its password")]
     UnknownToken,
+    /// The token that was shown has ended, or is gone for another reason by now.
+    #[error("the token has expired; exchange the identity token for a new one")]
+    Expired,
     /// The token was revoked.
     #[error("the token was revoked")]
     Revoked,
@@ -133,7 +138,12 @@ impl From<ForeignOrigin> for ExchangeError {
 
 impl MintedToken {
     /// A token that is there already, with its password; `None`: it has gone meanwhile.
-    fn of(known: &KnownToken, provider: &'static str, password: Secret) -> Option<Self> {
+    fn of(
+        known: &KnownToken,
+        provider: &'static str,
+        password: Secret,
+        now: Timestamp,
+    ) -> Option<Self> {
         let credential = known.credential()?;
         let terms = credential.terms.as_deref();
         let began = terms.and_then(|terms| terms.refreshed_at);
@@ -146,8 +156,14 @@ impl MintedToken {
             provider,
             limits: terms.and_then(|terms| terms.limits.clone()),
             issued_at: began.unwrap_or(credential.issued_at),
+            handed_out_at: now,
             expires_at: credential.expires_at?,
         })
+    }
+
+    /// How much of its life is left, in whole seconds.
+    pub fn seconds_left(&self) -> i64 {
+        self.expires_at.duration_since(self.handed_out_at).as_secs()
     }
 
     /// How long it lives from when it was minted.
@@ -214,7 +230,7 @@ impl App {
             subject: identity.subject,
             email: identity.email,
             provider: provider.kind.as_str(),
-            born: None,
+            parent: None,
         })
         .await
     }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::credential::human_password::HumanPassword;
 use crate::credential::minted_password::Minted;
-use crate::credential::terms::Terms;
+use crate::credential::terms::{Limits, Terms};
 use crate::keyring::Digest;
 use crate::names::claims::Claims;
 use crate::names::key_id::RingKeyId;
@@ -22,6 +22,11 @@ use crate::names::username::{LocalName, Username};
 
 /// The most credentials that one username may have at a time.
 pub const MAX_CREDENTIALS: usize = 64;
+/// The most narrower tokens that are remembered after their end: their sessions may still be open, and
+/// must not become wider when the token has gone. With more of them the oldest are forgotten.
+const MAX_ENDED_NARROW: usize = 32;
+/// The most narrower tokens, those that are remembered included. The rest is for plain logins.
+const MAX_NARROW: usize = 48;
 
 /// Whom a username names, with the credentials that may CONNECT as it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,13 +148,32 @@ impl Credential {
         self.revoked_at.is_some() || marks.end(self.epoch, self.issued_at)
     }
 
-    /// Whether a session with this client id may have been opened with it.
+    /// Whether a client with this id may connect with it.
     pub fn fits_client(&self, client_id: &str) -> bool {
         let bound = self
             .terms
             .as_ref()
             .and_then(|terms| terms.client_id.as_deref());
         bound.is_none_or(|bound| bound == client_id)
+    }
+
+    /// Whether a session with this client id may have been opened with it.
+    pub fn may_have_opened(&self, client_id: &str) -> bool {
+        let terms = self.terms.as_deref();
+        terms.is_none_or(|terms| terms.may_have_opened(client_id))
+    }
+
+    /// What it may do at most; `None`: as much as the organization's policy allows.
+    pub fn limits(&self) -> Option<&Limits> {
+        self.terms.as_deref()?.limits.as_ref()
+    }
+
+    fn is_narrow_and_ended(&self, now: Timestamp) -> bool {
+        self.limits().is_some() && self.has_ended(now)
+    }
+
+    fn has_ended(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_some() || self.expires_at.is_some_and(|end| end <= now)
     }
 
     /// How long it lives from a refresh on.
@@ -197,8 +221,19 @@ impl Holder {
     ) -> impl Iterator<Item = &'a Credential> {
         let marks = *marks;
         self.credentials.iter().filter(move |credential| {
-            credential.fits_client(client_id) && credential.standing(&marks, now) == Standing::Live
+            credential.may_have_opened(client_id)
+                && credential.standing(&marks, now) == Standing::Live
         })
+    }
+
+    /// What a session with this client id may do at most. Brokers do not say with which credential it
+    /// was opened, so all that may have been it count, also those that are over: nobody gets a wider
+    /// right by letting a narrower one end.
+    pub fn limits_for<'a>(&'a self, client_id: &'a str) -> impl Iterator<Item = &'a Limits> {
+        let may_be = self.credentials.iter();
+        may_be
+            .filter(move |credential| credential.may_have_opened(client_id))
+            .filter_map(Credential::limits)
     }
 
     /// The token's credential, live or not.
@@ -234,10 +269,19 @@ impl Holder {
         false
     }
 
-    /// Drops credentials whose time is up.
+    /// Drops credentials whose time is up. Of narrower ones the last stay.
     pub fn drop_expired(&mut self, now: Timestamp) {
-        self.credentials
-            .retain(|credential| credential.expires_at.is_none_or(|end| end > now));
+        let narrow = self.credentials.iter();
+        let narrow = narrow.filter(|one| one.is_narrow_and_ended(now)).count();
+        let mut too_many = narrow.saturating_sub(MAX_ENDED_NARROW);
+        self.credentials.retain(|credential| {
+            if credential.is_narrow_and_ended(now) {
+                let stays = too_many == 0;
+                too_many = too_many.saturating_sub(1);
+                return stays;
+            }
+            credential.expires_at.is_none_or(|end| end > now)
+        });
     }
 
     /// The claims in which all live credentials agree that a session with this client id may have
@@ -260,11 +304,13 @@ impl Holder {
         common
     }
 
-    /// Adds a credential. Those whose time is up make room, and where that is not enough those that
-    /// were revoked.
+    /// Adds a credential. Those whose time is up make room, where that is not enough those that were
+    /// revoked, and then the oldest plain token: whoever logs in often enough must not be shut out by
+    /// logins that nobody uses any more.
     ///
     /// # Errors
-    /// [`TooManyCredentials`] when [`MAX_CREDENTIALS`] live ones are there already.
+    /// [`TooManyCredentials`] when all [`MAX_CREDENTIALS`] are others, or [`MAX_NARROW`] narrower
+    /// tokens are there and this is one more.
     pub fn add(
         &mut self,
         credential: Credential,
@@ -272,22 +318,57 @@ impl Holder {
         now: Timestamp,
     ) -> Result<(), TooManyCredentials> {
         self.drop_expired(now);
-        if self.credentials.len() >= MAX_CREDENTIALS {
-            self.credentials
-                .retain(|credential| !credential.is_revoked(marks));
+        let narrow = self.credentials.iter().filter(|one| one.limits().is_some());
+        if credential.limits().is_some() && narrow.count() >= MAX_NARROW {
+            return Err(TooManyCredentials);
         }
         if self.credentials.len() >= MAX_CREDENTIALS {
-            return Err(TooManyCredentials);
+            self.credentials
+                .retain(|one| !one.is_revoked(marks) || one.limits().is_some());
+        }
+        if self.credentials.len() >= MAX_CREDENTIALS {
+            let oldest = self.oldest_plain_token().ok_or(TooManyCredentials)?;
+            self.credentials.remove(oldest);
         }
         self.credentials.push(credential);
         Ok(())
     }
 
+    /// One that was refreshed is in use, so it goes last.
+    fn oldest_plain_token(&self) -> Option<usize> {
+        let plain = |credential: &Credential| {
+            credential.token_id().is_some() && credential.limits().is_none()
+        };
+        let refreshed = |credential: &Credential| {
+            let terms = credential.terms.as_deref();
+            terms.and_then(|terms| terms.refreshed_at)
+        };
+        let tokens = self.credentials.iter().enumerate();
+        let tokens = tokens.filter(|(_, credential)| plain(credential));
+        let oldest = tokens.min_by_key(|(_, one)| (refreshed(one), one.issued_at));
+        oldest.map(|(place, _)| place)
+    }
+
     /// Revokes the credentials that `chosen` picks, expired ones too: another node's clock may not
-    /// have come so far.
+    /// have come so far. What is a narrower form of one of them ends with it.
     pub fn revoke(&mut self, chosen: impl Fn(&Credential) -> bool, now: Timestamp) {
+        let picked = self.credentials.iter().filter(|one| chosen(one));
+        let mut ended: Vec<TokenId> = picked.filter_map(Credential::token_id).collect();
         for credential in self.credentials.iter_mut().filter(|c| chosen(c)) {
             credential.revoked_at.get_or_insert_with(|| Box::new(now));
+        }
+        // A narrower form may have narrower forms itself.
+        while let Some(parent) = ended.pop() {
+            for child in &mut self.credentials {
+                let of_it = child
+                    .terms
+                    .as_ref()
+                    .is_some_and(|one| one.parent == Some(parent));
+                if of_it && child.revoked_at.is_none() {
+                    child.revoked_at = Some(Box::new(now));
+                    ended.extend(child.token_id());
+                }
+            }
         }
     }
 

@@ -6,12 +6,17 @@ use serde::{Deserialize, Serialize};
 use crate::credential::holder::digest_text;
 use crate::keyring::Digest;
 use crate::names::key_id::RingKeyId;
+use crate::names::token_id::TokenId;
 
 /// How long an earlier password works after a refresh has replaced it, in seconds.
 pub const GRACE_SECONDS: i64 = 30;
 /// The most earlier passwords that are good at a time. Where a token is refreshed more often than
 /// that within the grace, the oldest is over before its time.
 const MAX_EARLIER: usize = 4;
+/// The most client ids that a narrower token can be used with.
+pub const MAX_CLIENTS: usize = 16;
+/// The longest client id that a token can be bound to, in bytes.
+pub const MAX_CLIENT_ID: usize = 256;
 /// The most topics of a narrower right.
 pub const MAX_TOPICS: usize = 32;
 
@@ -22,6 +27,13 @@ pub struct Terms {
     /// The only MQTT client id that may use it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
+    /// The client ids that a narrower token without a `client_id` has connected with. Which sessions
+    /// are its own decides whom its limits are for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<String>,
+    /// The token that this one is a narrower form of: it ends with that one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<TokenId>,
     /// What it may do at most; the organization's policy has to allow it as well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
@@ -64,10 +76,48 @@ pub struct Earlier {
     pub until: Timestamp,
 }
 
+/// A narrower token needs a client id by which its sessions can be told from others, and has
+/// [`MAX_CLIENTS`] at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotItsClient;
+
 impl Terms {
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Whether a session with this client id may have been opened under these terms. A narrower token
+    /// knows its sessions; any other may have opened all that it is not kept from.
+    pub fn may_have_opened(&self, client_id: &str) -> bool {
+        match &self.client_id {
+            Some(bound) => bound == client_id,
+            None => self.limits.is_none() || self.has_connected(client_id),
+        }
+    }
+
+    fn has_connected(&self, client_id: &str) -> bool {
+        self.clients.iter().any(|known| known == client_id)
+    }
+
+    /// Whether a session with this client id has to be noted before it is opened.
+    pub fn has_to_note(&self, client_id: &str) -> bool {
+        self.limits.is_some() && self.client_id.is_none() && !self.has_connected(client_id)
+    }
+
+    /// Notes a session.
+    ///
+    /// # Errors
+    /// [`NotItsClient`] where it cannot be.
+    pub fn note(&mut self, client_id: &str) -> Result<(), NotItsClient> {
+        if client_id.is_empty()
+            || client_id.len() > MAX_CLIENT_ID
+            || self.clients.len() >= MAX_CLIENTS
+        {
+            return Err(NotItsClient);
+        }
+        self.clients.push(client_id.to_owned());
+        Ok(())
     }
 
     /// Notes a password that is replaced now.

@@ -137,11 +137,10 @@ impl Asker<'_> {
         decision(ruling)
     }
 
-    /// The narrower rights of the live tokens that the session may have been opened with. Brokers do
-    /// not say which it was, so each of them has to allow what is asked.
+    /// The narrower rights of the tokens that the session may have been opened with. Each of them has
+    /// to allow what is asked.
     fn limits(&self) -> impl Iterator<Item = &Limits> {
-        let live = self.member.live_for(self.client_id, self.now);
-        live.filter_map(|credential| credential.terms.as_ref()?.limits.as_ref())
+        self.member.holder.limits_for(self.client_id)
     }
 
     fn subject<'c>(&'c self, claims: &'c Claims) -> Subject<'c> {

@@ -204,7 +204,9 @@ impl From<ExchangeError> for ApiError {
             ExchangeError::OriginNotAllowed => (403, "origin_not_allowed"),
             ExchangeError::Token(TokenError::NoEmail) => (422, "email_required"),
             ExchangeError::Token(TokenError::NoClaim) => (422, "claim_required"),
-            ExchangeError::Token(TokenError::Expired) => (401, "token_expired"),
+            ExchangeError::Token(TokenError::Expired) | ExchangeError::Expired => {
+                (401, "token_expired")
+            }
             ExchangeError::Token(_) => (401, "invalid_token"),
             ExchangeError::NameTaken => (409, "username_taken"),
             ExchangeError::TooMany(_)

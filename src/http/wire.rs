@@ -293,7 +293,7 @@ impl<'a> ExchangeReply<'a> {
             provider: token.provider,
             user_id: &token.subject,
             user_email: token.email.as_deref(),
-            expires_in: token.life().as_secs(),
+            expires_in: token.seconds_left(),
             expires_at: whole_seconds(token.expires_at),
             refresh_recommended_at: whole_seconds(token.refresh_recommended_at()),
             older: None,

@@ -347,20 +347,6 @@ async fn other_paths_and_methods_are_answered_in_json() {
 }
 
 #[tokio::test]
-async fn the_number_of_live_tokens_of_one_user_is_bounded() {
-    let world = World::start().await;
-    let body = json!({"organization_id": world.organization, "token": world.identity_token("a")});
-    let mut statuses = Vec::new();
-    for _ in 0..65 {
-        statuses.push(world.exchange(&body).await.0);
-    }
-    assert!(statuses[..64].iter().all(|status| *status == 200));
-    let (status, reply) = world.exchange(&body).await;
-    assert_eq!((status, statuses[64]), (429, 429));
-    assert_error(&reply, "too_many_tokens");
-}
-
-#[tokio::test]
 async fn a_body_that_does_not_come_is_not_waited_for() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let bind = "127.0.0.1:0".parse().unwrap();

@@ -99,7 +99,7 @@ impl App {
             subject: subject.to_owned(),
             email,
             provider: NATIVE_PROVIDER_NAME,
-            born: None,
+            parent: None,
         })
         .await
     }

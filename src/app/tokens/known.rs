@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::app::App;
-use crate::app::tokens::mint::{Draft, Narrowing};
+use crate::app::tokens::mint::{Draft, Narrowing, Parent};
 use crate::app::tokens::{ExchangeError, MintedToken};
 use crate::credential::holder::{Credential, Holder, HolderIdentity, Standing};
 use crate::credential::minted_password::MintedPassword;
@@ -104,6 +104,19 @@ impl App {
         self.shown(&username, password).await
     }
 
+    /// Why nothing is known of a password. One that this deployment has sealed is of a token that is
+    /// there, with a newer password, or of one whose record has gone after its end.
+    pub(super) async fn unknown_token(&self, password: &Secret) -> ExchangeError {
+        let Ok(password) = MintedPassword::verify(password.expose(), &self.keys) else {
+            return ExchangeError::UnknownToken;
+        };
+        match port::read::<TokenIndex>(&*self.store, &password.id).await {
+            Ok(Some(_)) => ExchangeError::UnknownToken,
+            Ok(None) => ExchangeError::Expired,
+            Err(error) => error.into(),
+        }
+    }
+
     async fn shown(
         &self,
         username: &Username,
@@ -132,12 +145,15 @@ impl App {
         narrowing: &Narrowing,
         ttl_seconds: Option<u32>,
     ) -> Result<MintedToken, ExchangeError> {
-        let known = self.known_token(password).await?;
-        let known = known.filter(|known| known.organization.id == *organization);
-        let known = known.ok_or(TokenError::Signature)?;
+        let Some(known) = self.known_token(password).await? else {
+            return Err(self.unknown_token(password).await);
+        };
+        if known.organization.id != *organization {
+            return Err(TokenError::Signature.into());
+        }
         match known.standing(self.now()) {
             Standing::Live => {}
-            Standing::Expired => return Err(TokenError::Expired.into()),
+            Standing::Expired => return Err(ExchangeError::Expired),
             Standing::Revoked => return Err(ExchangeError::Revoked),
         }
         let provider = known.provider().ok_or(ExchangeError::ProviderNotFound)?;
@@ -158,11 +174,16 @@ impl App {
                     subject: subject_of(&known.holder).to_owned(),
                     email: credential.claims.get("email").map(str::to_owned),
                     provider,
-                    born: Some(credential.issued_at),
+                    parent: Some(Parent {
+                        id: known.id,
+                        password: MintedPassword::verify(password.expose(), &self.keys)
+                            .map_err(|_| ExchangeError::UnknownToken)?,
+                        born: credential.issued_at,
+                    }),
                 })
                 .await;
         }
-        let minted = MintedToken::of(&known, provider, password.clone());
+        let minted = MintedToken::of(&known, provider, password.clone(), self.now());
         minted.ok_or(ExchangeError::Revoked)
     }
 }

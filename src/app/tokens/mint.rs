@@ -6,9 +6,11 @@ use tokio::try_join;
 use crate::acl::template::Template;
 use crate::app::App;
 use crate::app::tokens::{ExchangeError, MintedToken};
-use crate::credential::holder::{Credential, CredentialKind, Holder, HolderIdentity};
-use crate::credential::minted_password;
-use crate::credential::terms::{Limits, MAX_TOPICS, Terms};
+use crate::credential::holder::{Credential, CredentialKind, Holder, HolderIdentity, Standing};
+use crate::credential::minted_password::{self, MintedPassword};
+use crate::credential::terms::{Limits, MAX_CLIENT_ID, MAX_TOPICS, Terms};
+use crate::engine::authenticate::check_minted;
+use crate::engine::member::Member;
 use crate::identity::jwt::TokenError;
 use crate::names::claims::Claims;
 use crate::names::marks::Marks;
@@ -18,8 +20,6 @@ use crate::org::organization::Organization;
 use crate::store::port::{self, Change, StoreError, Updated};
 use crate::store::record::{Kept as _, TokenIndex};
 
-/// The longest client id that a token can be bound to, in bytes.
-const MAX_CLIENT_ID: usize = 256;
 /// The longest topic of a narrower right, in bytes.
 const MAX_TOPIC: usize = 1_024;
 /// How often a replacement is made again because the store has another state when it is confirmed.
@@ -50,9 +50,17 @@ pub(super) struct Draft<'a> {
     pub subject: String,
     pub email: Option<String>,
     pub provider: &'static str,
-    /// When the token was minted that this one is a narrower form of. It is as old as that one: what
-    /// ends the one by its age ends the other too.
-    pub born: Option<Timestamp>,
+    /// The token that this one is a narrower form of.
+    pub parent: Option<Parent<'a>>,
+}
+
+/// A token that was shown for a narrower one.
+#[derive(Clone, Copy)]
+pub(super) struct Parent<'a> {
+    pub id: TokenId,
+    pub password: MintedPassword<'a>,
+    /// When it was minted. The narrower one is as old: what ends the one by its age ends the other.
+    pub born: Timestamp,
 }
 
 impl Narrowing {
@@ -168,7 +176,7 @@ impl App {
         let credential = Credential {
             kind: CredentialKind::of(&minted),
             claims: draft.claims.clone(),
-            issued_at: draft.born.unwrap_or(now),
+            issued_at: draft.parent.map_or(now, |parent| parent.born),
             epoch: organization.marks.epoch,
             expires_at: Some(end),
             revoked_at: None,
@@ -177,8 +185,8 @@ impl App {
         if organization.token_rules.max_tokens.is_some() {
             // What is refused here leaves no index behind, which would count as a token.
             let known = port::read::<Holder>(&*self.store, &username).await?;
-            draft.hold(&username, known.as_deref(), &credential, now)?;
-            self.check_room(organization).await?;
+            let (_, replaced) = draft.hold(&username, known.as_deref(), &credential, now)?;
+            self.check_room(organization, replaced.len() as u64).await?;
         }
         let holding = self.hold(&username, &draft, &credential, now);
         // An index that is left alone by a crash leads nowhere and expires.
@@ -187,6 +195,7 @@ impl App {
         if !replaced.is_empty() {
             self.confirm_replaced(&username, &credential, &replaced, held, now)
                 .await?;
+            self.give_back(organization, &replaced).await;
             self.metrics.revoked(replaced.len());
         }
         self.metrics.minted();
@@ -200,6 +209,7 @@ impl App {
             provider: draft.provider,
             limits: draft.narrowing.limits.clone(),
             issued_at: now,
+            handed_out_at: now,
             expires_at: end,
         })
     }
@@ -231,12 +241,35 @@ impl App {
     ) -> Result<(Updated, Vec<TokenId>), ExchangeError> {
         let mut replaced = Vec::new();
         let updated = port::update::<Holder, ExchangeError>(&*self.store, username, |current| {
+            if let Some(parent) = draft.parent {
+                self.check_parent(draft.organization, current, parent, now)?;
+            }
             let holder;
             (holder, replaced) = draft.hold(username, current, credential, now)?;
             Ok(Change::Set(holder))
         })
         .await?;
         Ok((updated, replaced))
+    }
+
+    /// Whether the token that was shown is good at the moment at which a narrower one is stored: a
+    /// revoke that came before is not overtaken. An earlier password is for reconnecting only.
+    fn check_parent(
+        &self,
+        organization: &Organization,
+        current: Option<&Holder>,
+        parent: Parent<'_>,
+        now: Timestamp,
+    ) -> Result<(), ExchangeError> {
+        let member = Member::of(Some(organization), current);
+        let shown = check_minted(parent.password, member, &self.keys, now);
+        let shown = shown.map_err(|_| ExchangeError::UnknownToken)?;
+        match shown.member.standing(shown.credential, now) {
+            Standing::Live if shown.is_newest => Ok(()),
+            Standing::Live => Err(ExchangeError::UnknownToken),
+            Standing::Expired => Err(ExchangeError::Expired),
+            Standing::Revoked => Err(ExchangeError::Revoked),
+        }
     }
 
     /// Waits until no node allows the replaced tokens any more. Where the store has another state by
@@ -284,7 +317,8 @@ fn terms(draft: &Draft<'_>, now: Timestamp, end: Timestamp) -> Option<Terms> {
         client_id: draft.narrowing.client_id.clone(),
         limits: draft.narrowing.limits.clone(),
         life_seconds: is_cut.then_some(asked),
-        refreshed_at: draft.born.map(|_| now),
+        refreshed_at: draft.parent.map(|_| now),
+        parent: draft.parent.map(|parent| parent.id),
         ..Terms::default()
     };
     (!terms.is_empty()).then_some(terms)

@@ -14,7 +14,6 @@ use crate::credential::minted_password::{self, Minted, MintedPassword};
 use crate::credential::terms::Terms;
 use crate::engine::authenticate::check_minted;
 use crate::engine::member::Member;
-use crate::identity::jwt::TokenError;
 use crate::names::origin::Origin;
 use crate::names::token_id::TokenId;
 use crate::org::organization::{LONGEST_TOKEN_LIFE, Organization, RefreshMode};
@@ -33,15 +32,18 @@ impl App {
         password: &Secret,
         origin: Option<&Origin>,
     ) -> Result<MintedToken, ExchangeError> {
-        let known = self.known_token(password).await?;
-        let known = known.filter(|known| known.id == id);
-        let known = known.ok_or(ExchangeError::UnknownToken)?;
+        let Some(known) = self.known_token(password).await? else {
+            return Err(self.unknown_token(password).await);
+        };
+        if known.id != id {
+            return Err(ExchangeError::UnknownToken);
+        }
         known.organization.check_origin(origin)?;
         let now = self.now();
         check_standing(&known, now)?;
         // Who is switched off at the provider's side is not let in for longer.
         let provider = known.provider().ok_or(ExchangeError::ProviderNotFound)?;
-        let end = new_end(&known, now).ok_or(TokenError::Expired)?;
+        let end = new_end(&known, now).ok_or(ExchangeError::Expired)?;
         // The index goes first: without one the token could not be found, and one that outlives
         // its token leads nowhere.
         port::update::<TokenIndex, ExchangeError>(&*self.store, &id, |current| {
@@ -66,7 +68,7 @@ impl App {
             holder: holder.into(),
             ..known
         };
-        let refreshed = MintedToken::of(&known, provider, shown);
+        let refreshed = MintedToken::of(&known, provider, shown, now);
         refreshed.ok_or(ExchangeError::UnknownToken)
     }
 
@@ -126,7 +128,7 @@ fn replace_password(kind: &mut CredentialKind, terms: &mut Terms, minted: &Minte
 fn check_standing(known: &KnownToken, now: Timestamp) -> Result<(), ExchangeError> {
     match known.standing(now) {
         Standing::Live => Ok(()),
-        Standing::Expired => Err(TokenError::Expired.into()),
+        Standing::Expired => Err(ExchangeError::Expired),
         Standing::Revoked => Err(ExchangeError::Revoked),
     }
 }
@@ -142,6 +144,14 @@ fn new_end(known: &KnownToken, now: Timestamp) -> Option<Timestamp> {
         .life()?
         .min(SignedDuration::from_secs(cap as i64));
     let longest = SignedDuration::from_secs(rules.refreshable_seconds.into());
-    let end = (now + life).min(credential.issued_at + longest);
+    let mut end = (now + life).min(credential.issued_at + longest);
+    // A narrower form ends with the token that it is of, and that one only by its own refreshes later.
+    let parent = credential.terms.as_ref().and_then(|terms| terms.parent);
+    if let Some(parent) = parent {
+        let marks = &organization.marks;
+        let parent = known.holder.token(parent);
+        let parent = parent.filter(|one| one.standing(marks, now) == Standing::Live)?;
+        end = end.min(parent.expires_at?);
+    }
     (end > now).then_some(end)
 }

@@ -92,13 +92,49 @@ fn the_number_of_credentials_is_bounded_and_the_dead_make_room() {
     for _ in 0..MAX_CREDENTIALS {
         holder.add(token(10), &Marks::default(), at(0)).unwrap();
     }
-    assert_eq!(
-        holder.add(token(10), &Marks::default(), at(0)),
-        Err(TooManyCredentials)
-    );
+    let second = holder.credentials[1].token_id();
+    assert_eq!(holder.add(token(10), &Marks::default(), at(0)), Ok(()));
     assert_eq!(holder.credentials.len(), MAX_CREDENTIALS);
+    assert_eq!(holder.credentials[0].token_id(), second, "the oldest went");
     assert_eq!(holder.add(token(20), &Marks::default(), at(10)), Ok(()));
     assert_eq!(holder.credentials.len(), 1);
+}
+
+#[test]
+fn narrower_tokens_leave_room_for_logins_and_are_remembered_after_their_end() {
+    let narrow = |end| {
+        let limits = Limits {
+            publish: false,
+            subscribe: true,
+            topics: None,
+        };
+        let terms = Terms {
+            limits: Some(limits),
+            client_id: Some("c".into()),
+            ..Terms::default()
+        };
+        Credential {
+            terms: Some(Box::new(terms)),
+            ..token(end)
+        }
+    };
+    let marks = Marks::default();
+    let mut holder = holder(vec![]);
+    for _ in 0..48 {
+        holder.add(narrow(10), &marks, at(0)).unwrap();
+    }
+    assert_eq!(
+        holder.add(narrow(10), &marks, at(0)),
+        Err(TooManyCredentials)
+    );
+    for _ in 0..40 {
+        holder.add(token(20), &marks, at(0)).unwrap();
+    }
+    assert_eq!(holder.credentials.len(), MAX_CREDENTIALS);
+    holder.add(token(20), &marks, at(10)).unwrap();
+    let ended = holder.limits_for("c").count();
+    assert_eq!(ended, 32, "the last that have ended");
+    assert_eq!(holder.limits_for("d").count(), 0);
 }
 
 #[test]

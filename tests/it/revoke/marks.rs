@@ -1,8 +1,10 @@
 //! What leans on several records: organization, policy and holder, at one moment.
 
 use serde_json::json;
+use ticketgate::app::organizations::OrganizationChange;
 use ticketgate::credential::holder::Holder;
 use ticketgate::metrics::RecordLabel;
+use ticketgate::names::organization_id::OrganizationName;
 use ticketgate::org::organization::Organization;
 use ticketgate::store::port::{self, Change, StoreError, Write};
 use ticketgate::store::record::{Kept, Policy};
@@ -164,7 +166,17 @@ async fn an_organization_that_is_gone_means_no() {
 async fn what_a_mark_has_ended_makes_room() {
     let world = World::start().await;
     let body = json!({"organization_id": world.organization, "token": world.identity_token("a")});
-    for _ in 0..64 {
+    let quota = OrganizationChange {
+        max_per_user: Some(2),
+        ..OrganizationChange::default()
+    };
+    let organization = OrganizationName::Id(world.organization.clone());
+    world
+        .app
+        .change_organization(organization, quota)
+        .await
+        .unwrap();
+    for _ in 0..2 {
         assert_eq!(world.exchange(&body).await.0, 200);
     }
     assert_eq!(world.exchange(&body).await.0, 429);

@@ -3,6 +3,8 @@
 use serde_json::json;
 use ticketgate::app::organizations::OrganizationChange;
 use ticketgate::org::organization::RefreshMode;
+use ticketgate::store::port::Write;
+use ticketgate::store::record::{Kept as _, TokenIndex};
 
 use super::{assert_error, change, connects, create, on_both, post, refresh, secret_key};
 
@@ -244,11 +246,77 @@ async fn quotas_are_told_from_other_errors() {
             200,
             "what is replaced does not count"
         );
-        assert_eq!(tried("b", false).await.status, 200);
-        let full = tried("c", false).await;
+        for email in ["b", "c", "d"] {
+            assert_eq!(tried(email, false).await.status, 200, "{email}");
+        }
+        let full = tried("e", false).await;
         assert_error(&full, 429, "too_many_tokens");
         assert!(full.headers.contains_key("retry-after"));
-        world.clock.as_ref().unwrap().advance(3_601);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn many_at_once_get_no_more_than_the_quota() {
+    on_both(async |world| {
+        let quota = OrganizationChange {
+            max_tokens: Some(10),
+            ..Default::default()
+        };
+        change(world, quota).await;
+        let exchanging = (0..100).map(async |number| {
+            let body = json!({"organization_id": world.organization,
+                              "token": world.identity_token(&format!("user{number}"))});
+            post(world, "/v2/tokens/exchange", &body).await.status
+        });
+        let statuses = futures_util::future::join_all(exchanging).await;
+        let minted = statuses.iter().filter(|status| **status == 200).count();
+        assert_eq!(minted, 10, "{statuses:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_logs_in_often_is_not_shut_out() {
+    on_both(async |world| {
+        let first = world.login("alice").await;
+        let kept = world.login("alice").await;
+        assert_eq!(
+            refresh(world, &kept.token_id, &kept.password).await.status,
+            200
+        );
+        for _ in 0..63 {
+            world.login("alice").await;
+        }
+        let last = world.login("alice").await;
+        assert!(connects(world, &last.username, &last.password).await);
+        assert!(
+            connects(world, &kept.username, &kept.password).await,
+            "in use"
+        );
+        assert!(!connects(world, &first.username, &first.password).await);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_token_whose_record_is_gone_is_told_from_a_forged_one() {
+    on_both(async |world| {
+        let login = world.login("alice").await;
+        let key = TokenIndex::key(&login.token_id.parse().unwrap());
+        let found = world.store.get(&key).await.unwrap().unwrap();
+        let gone = Write {
+            key,
+            expected: Some(found.revision),
+            record: None,
+        };
+        world.store.put(gone).await.unwrap();
+        let reply = refresh(world, &login.token_id, &login.password).await;
+        assert_error(&reply, 401, "token_expired");
+        let mut forged = login.password;
+        forged.replace_range(4..5, if &forged[4..5] == "0" { "1" } else { "0" });
+        let reply = refresh(world, &login.token_id, &forged).await;
+        assert_error(&reply, 401, "invalid_token");
     })
     .await;
 }

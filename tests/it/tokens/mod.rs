@@ -3,6 +3,7 @@
 mod access;
 mod clients;
 mod life;
+mod lineage;
 mod list;
 mod narrow;
 mod oauth;

@@ -20,6 +20,11 @@ async fn a_narrower_right_holds_within_the_policy_and_not_beyond() {
         assert_eq!(reply.body["token"], reply.body["mqtt_password"]);
         let username = reply.text("mqtt_username");
         let own = username.split('@').next().unwrap();
+        assert!(!may_publish(world, username, "c", &format!("users/{own}/up")).await);
+        let body = json!({"username": username, "password": reply.text("token"),
+                          "client_id": "c", "mountpoint": ""});
+        let (_, connected) = world.ask_vernemq("auth_on_register", &body).await;
+        assert_eq!(connected["result"], "ok");
         let publish = async |topic: &str| may_publish(world, username, "c", topic).await;
         assert!(publish(&format!("users/{own}/up")).await);
         assert!(

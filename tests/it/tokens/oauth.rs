@@ -89,8 +89,9 @@ async fn a_scope_narrows_and_nothing_widens_it_again() {
         let reply = ask(&token, "subscribe").await;
         assert_eq!((reply.status, reply.text("scope")), (200, "subscribe"));
         let username = reply.text("mqtt_username");
-        assert!(may_subscribe(world, username, "c", "users/user_alice/x").await);
-        assert!(!may_publish(world, username, "c", "users/user_alice/x").await);
+        assert!(connects(world, username, reply.text("access_token")).await);
+        assert!(may_subscribe(world, username, "test-client", "users/user_alice/x").await);
+        assert!(!may_publish(world, username, "test-client", "users/user_alice/x").await);
         assert_error(&ask(&token, "subscribe admin").await, 400, "invalid_scope");
         // Its own token again, for a wider scope: it gets no wider.
         let narrowed = reply.text("access_token");
