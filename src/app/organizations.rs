@@ -23,6 +23,11 @@ pub enum SetupError {
     /// Empty, over-long or with control characters.
     #[error("a name is 1 to {MAX_NAME_LENGTH} bytes without control characters")]
     Name,
+    /// A secret that was sealed elsewhere.
+    #[error(
+        "the provider's secret cannot be opened; is its pepper in the key list of this server?"
+    )]
+    SecretLost,
     /// No preset of that name.
     #[error("there is no preset of that name; choose one of: {}", PRESETS.map(|(name, _)| name).join(", "))]
     NoSuchPreset,

@@ -99,9 +99,8 @@ impl App {
         let draft = Draft::new(new.name, new.username_prefix);
         let signing = Signing::Secret(new.jwt_secret);
         let provider = supabase::provider(draft, new.project_url, &signing, &self.keys)?;
-        self.add_providers(organization, vec![provider.clone()])
-            .await?;
-        Ok(provider)
+        let mut added = self.add_providers(organization, vec![provider]).await?;
+        added.pop().ok_or(SetupError::NoSuchOrganization)
     }
 
     /// Makes providers and adds them to an organization's, all or none.
@@ -114,12 +113,11 @@ impl App {
         make: impl FnOnce(&Keyring) -> Result<Vec<Provider>, BadProvider>,
     ) -> Result<Vec<Provider>, SetupError> {
         let providers = make(&self.keys)?;
-        self.add_providers(organization, providers.clone()).await?;
-        Ok(providers)
+        self.add_providers(organization, providers).await
     }
 
-    /// Adds providers to an organization's, all or none. Their secrets were sealed with a pepper of
-    /// this deployment.
+    /// Adds providers to an organization's, all or none, and returns them as they are then. Their
+    /// secrets were sealed with a pepper of this deployment.
     ///
     /// # Errors
     /// [`SetupError`].
@@ -127,19 +125,29 @@ impl App {
         &self,
         organization: OrganizationName,
         providers: Vec<Provider>,
-    ) -> Result<(), SetupError> {
+    ) -> Result<Vec<Provider>, SetupError> {
         providers.iter().try_for_each(Provider::check)?;
         let id = self.organization_id(organization).await?;
         let id = id.ok_or(SetupError::NoSuchOrganization)?;
+        let mut added = Vec::new();
         port::update::<Organization, SetupError>(&*self.store, &id, |current| {
             let mut organization = current.ok_or(SetupError::NoSuchOrganization)?.clone();
+            added.clear();
             for provider in &providers {
+                // One that comes back is whom its subjects' usernames and logins know.
+                let provider = match organization.former_id(provider) {
+                    Some(id) => provider
+                        .with_id(id, &self.keys)
+                        .map_err(|_| SetupError::SecretLost)?,
+                    None => provider.clone(),
+                };
                 organization.add_provider(provider.clone())?;
+                added.push(provider);
             }
             Ok(Change::Set(organization))
         })
         .await?;
-        Ok(())
+        Ok(added)
     }
 
     /// The organization's providers, or the one of a name or id.

@@ -212,6 +212,13 @@ impl App {
         let token = UnverifiedToken::read(request.token)?;
         let provider = provider_of(request, &token, &organization)?;
         let key = self.verification_key(provider, &token).await?;
+        // Its key may have taken a while to come, and the provider may be switched off since.
+        let organization = self.organization(request.organization.clone()).await?;
+        let organization = organization.ok_or(ExchangeError::OrganizationNotFound)?;
+        let same = provider_of(request, &token, &organization)?;
+        if same != provider {
+            return Err(ExchangeError::ProviderNotFound);
+        }
         self.reseal_later(provider, &organization);
         let now = self.now();
         let identity = token.verify(provider, &key, &organization.allowed_origins, now)?;

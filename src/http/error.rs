@@ -16,6 +16,18 @@ use crate::identity::jwt::TokenError;
 use crate::org::organization::CannotRemove;
 use crate::store::port::StoreError;
 
+/// The codes of RFC 6749 section 5.2, RFC 7009 section 2.2.1 and RFC 8693 section 2.2.2.
+const OAUTH_CODES: [&str; 8] = [
+    "invalid_request",
+    "invalid_client",
+    "invalid_grant",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "unsupported_token_type",
+    "invalid_scope",
+    "invalid_target",
+];
+
 /// An error as a client of the API sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiError {
@@ -88,9 +100,12 @@ impl ApiError {
             "unauthorized" | "organization_not_found" => (401, "invalid_client"),
             "insufficient_scope" => (400, "invalid_scope"),
             "origin_not_allowed" => (403, "unauthorized_client"),
-            "provider_not_found" | "email_required" | "token_expired" | "invalid_token"
-            | "token_revoked" | "username_taken" => (400, "invalid_request"),
-            code => (self.status, code),
+            code if OAUTH_CODES.contains(&code) => (self.status, code),
+            // What cannot be said in the RFC's words is said by the status.
+            _ if matches!(self.status, 408 | 429) || self.status >= 500 => {
+                (self.status, "temporarily_unavailable")
+            }
+            _ => (400, "invalid_request"),
         };
         Self {
             status,

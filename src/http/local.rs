@@ -69,9 +69,8 @@ async fn try_providers(body: web::Payload, edge: &Edge) -> Result<ProvidersReply
     let organization: OrganizationName = parsed("organization", &body.organization)?;
     let named = body.provider.as_deref();
     if !body.add.is_empty() {
-        let added = edge.app.add_providers(organization, body.add.clone());
-        added.await?;
-        let views = body.add.into_iter().map(ProviderView::from);
+        let added = edge.app.add_providers(organization, body.add).await?;
+        let views = added.into_iter().map(ProviderView::from);
         let providers = views.map(ProviderReply::new).collect();
         return Ok(ProvidersReply { providers });
     }

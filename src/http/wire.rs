@@ -55,6 +55,7 @@ pub struct ExchangeBody {
     /// The provider's product or name.
     pub provider: Option<String>,
     /// The provider's id.
+    #[serde(deserialize_with = "provider_id", default)]
     pub integration_id: Option<Uuid>,
     /// The identity token.
     #[serde(deserialize_with = "secret", default)]
@@ -81,6 +82,7 @@ pub struct CreateBody {
     /// For whom, by an id of the caller's own.
     pub user_id: Option<String>,
     /// A provider's id.
+    #[serde(deserialize_with = "provider_id", default)]
     pub integration_id: Option<Uuid>,
     /// Whether the user's other tokens are over.
     pub replace_existing: Option<bool>,
@@ -806,6 +808,14 @@ impl MetadataReply {
 /// RFC 3339 in UTC without fractions, which every client can read.
 fn whole_seconds(time: jiff::Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// A provider's id. Clients pass on any text, and one that is no id names no provider.
+fn provider_id<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Uuid>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    Ok(text.map(|text| text.parse().unwrap_or(Uuid::nil())))
 }
 
 fn secret<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {

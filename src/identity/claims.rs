@@ -228,12 +228,14 @@ fn mapped(payload: &Map<String, Value>, provider: &Provider, email: Option<&str>
             claims.insert(name, &value);
         }
     }
-    let unproved = match payload.get("email_verified") {
-        Some(Value::Bool(proved)) => !proved,
-        Some(Value::String(proved)) => proved == "false",
-        _ => false,
+    // Some providers never say. Those who do say it in one of two ways.
+    let proved = match payload.get("email_verified") {
+        None => true,
+        Some(Value::Bool(proved)) => *proved,
+        Some(Value::String(proved)) => proved == "true",
+        Some(_) => false,
     };
-    if let Some(email) = email.filter(|_| !unproved) {
+    if let Some(email) = email.filter(|_| proved) {
         claims.insert("email", email);
     }
     let usual = ["user_id", "name", "session_id", "role"].map(|name| match name {

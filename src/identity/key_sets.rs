@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::identity::fetch::{FetchError, Fetched, Fetcher};
-use crate::identity::jwk::{KeySet, Skipped};
+use crate::identity::jwk::{BadKeySet, KeySet, Skipped};
 use crate::identity::jwt::VerificationKey;
 use crate::metrics::{FetchLabel, KeySetLabel, Metrics};
 use crate::org::provider::KeySource;
@@ -155,19 +155,22 @@ impl KeySets {
     ) -> Result<Arc<VerificationKey>, NoKey> {
         let entry = self.entry(wanted);
         let now = self.clock.now();
-        let (known, is_old, is_ageing) = {
+        let (known, is_old, is_ageing, is_failing) = {
             let mut state = entry.lock();
             state.used_at = Some(now);
             let good = state.usable(now, &self.settings);
             let known = good.and_then(|good| good.set.find(kid, algorithm).cloned());
-            (known, state.is_past(now, 1.0), state.is_past(now, 0.8))
+            let is_failing = state.error.is_some();
+            let (is_old, is_ageing) = (state.is_past(now, 1.0), state.is_past(now, 0.8));
+            (known, is_old, is_ageing, is_failing)
         };
         if let Some(key) = known {
-            if is_old {
+            if is_old && !is_failing {
                 // A key that was taken back must not outlive its set, so this one waits.
                 self.refresh(&entry, now).await;
                 return entry.answer(kid, algorithm, self.clock.now(), &self.settings);
             }
+            // While the provider is down nobody waits for what will fail again.
             if is_ageing {
                 self.begin(&entry, now);
             }
@@ -265,6 +268,8 @@ impl KeySets {
         let now = self.clock.now();
         let mut state = entry.lock();
         state.fetches += 1;
+        // A slow failure is followed by a pause as well.
+        state.tried_at = Some(now);
         match fetched {
             Ok(Fetched { set, max_age }) => {
                 self.metrics.key_set_fetch(FetchLabel::Good);
@@ -281,6 +286,10 @@ impl KeySets {
             Err(error) => {
                 self.metrics.key_set_fetch(FetchLabel::Failed);
                 state.failures += 1;
+                if matches!(error, FetchError::KeySet(_, BadKeySet::Useless(_))) {
+                    // The provider has taken back what it had published.
+                    state.good = None;
+                }
                 tracing::warn!(%error, source = %entry.source, "a key set cannot be fetched");
                 state.error = Some(error);
             }

@@ -66,6 +66,12 @@ pub struct RetiredPrefix {
     pub prefix: String,
     /// The issuer whose subjects had it: they are the same people, so it may have it again.
     pub issuer: String,
+    /// The provider's id, which it gets back with the prefix: its subjects keep their usernames.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Uuid>,
+    /// The provider's name, by which its subjects' logins can still be revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 /// What becomes of an organization's minted tokens, and how many there may be.
@@ -193,7 +199,9 @@ pub enum CannotAdd {
     #[error("there is a provider named `{0}` already; choose another --name")]
     NameTaken(String),
     /// Two enabled providers with one issuer could not be told apart.
-    #[error("provider `{0}` has the same issuer already; disable or remove it first")]
+    #[error(
+        "provider `{0}` has the same issuer already; remove it first (its users keep their names if it comes back)"
+    )]
     IssuerTaken(String),
     /// Two subjects could get the same username.
     #[error(
@@ -274,6 +282,7 @@ impl Organization {
         for RetiredPrefix {
             prefix: old,
             issuer: of,
+            ..
         } in &self.retired_prefixes
         {
             let same = new == old && issuer == of;
@@ -300,14 +309,52 @@ impl Organization {
         let retired = RetiredPrefix {
             prefix: self.providers[at].username_prefix.clone(),
             issuer: self.providers[at].issuer.clone(),
+            id: Some(self.providers[at].id),
+            name: Some(self.providers[at].name.clone()),
         };
-        if !self.retired_prefixes.contains(&retired) {
-            if self.retired_prefixes.len() >= MAX_RETIRED {
-                return Err(CannotRemove::TooManyRetired);
-            }
-            self.retired_prefixes.push(retired);
+        let same = |known: &RetiredPrefix| {
+            (&known.prefix, &known.issuer) == (&retired.prefix, &retired.issuer)
+        };
+        self.retired_prefixes.retain(|known| !same(known));
+        if self.retired_prefixes.len() >= MAX_RETIRED {
+            return Err(CannotRemove::TooManyRetired);
         }
+        self.retired_prefixes.push(retired);
         Ok(self.providers.remove(at))
+    }
+
+    /// The id that a provider of this issuer and prefix had before it was removed.
+    pub fn former_id(&self, provider: &Provider) -> Option<Uuid> {
+        let (prefix, issuer) = (&provider.username_prefix, &provider.issuer);
+        let mut retired = self.retired_prefixes.iter();
+        let same = retired.find(|known| (&known.prefix, &known.issuer) == (prefix, issuer));
+        same?.id
+    }
+
+    /// The usernames that its providers give a subject, those that were removed included.
+    pub fn names_of(&self, subject: &str) -> impl Iterator<Item = LocalName> {
+        let providers = self.providers.iter();
+        let removed = self.retired_prefixes.iter();
+        let removed = removed
+            .filter_map(move |known| Some(provider::local_name(&known.prefix, known.id?, subject)));
+        providers
+            .map(move |one| one.local_name(subject))
+            .chain(removed)
+    }
+
+    /// The id of a provider, known by name or id, and the username that it gives a subject. Those that
+    /// were removed count: their logins live on until they end.
+    pub fn name_at(&self, provider: &str, subject: &str) -> Option<(Uuid, LocalName)> {
+        if let Some(provider) = self.provider_named(provider) {
+            return Some((provider.id, provider.local_name(subject)));
+        }
+        let mut retired = self.retired_prefixes.iter();
+        let removed = retired.find(|known| {
+            let id = known.id.map(|id| id.to_string());
+            known.name.as_deref() == Some(provider) || id.as_deref() == Some(provider)
+        })?;
+        let id = removed.id?;
+        Some((id, provider::local_name(&removed.prefix, id, subject)))
     }
 
     /// The enabled provider with exactly this issuer.

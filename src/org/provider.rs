@@ -206,23 +206,23 @@ impl Provider {
     /// A clean subject that looks like such a hash is hashed too; otherwise somebody could choose
     /// a subject that gives another's username.
     pub fn local_name(&self, subject: &str) -> LocalName {
-        let plain = format!("{}{subject}", self.username_prefix);
-        let looks_hashed = subject.len() == HASHED_SUBJECT_LENGTH && is_base32(subject);
-        if !subject.is_empty()
-            && !looks_hashed
-            && plain != SERVICE_NAME
-            && let Ok(name) = plain.parse()
-        {
-            return name;
+        local_name(&self.username_prefix, self.id, subject)
+    }
+
+    /// The same provider under another id. Its secrets are sealed for that one.
+    ///
+    /// # Errors
+    /// A secret cannot be opened.
+    pub fn with_id(&self, id: Uuid, keys: &Keyring) -> Result<Self, CannotOpen> {
+        let mut provider = self.clone();
+        provider.id = id;
+        for key in std::iter::once(&mut provider.key).chain(&mut provider.more_keys) {
+            if let ProviderKey::Hs256(sealed) = key {
+                let secret = keys.open(sealed, &sealing_context(self.id))?;
+                *sealed = keys.seal(&secret, &sealing_context(id));
+            }
         }
-        let mut name = self.username_prefix.clone();
-        push_base32(
-            &subject_hash(self.id, subject),
-            HASHED_SUBJECT_LENGTH,
-            &mut name,
-        );
-        name.parse()
-            .expect("a clean prefix with base32 behind it is a local name")
+        Ok(provider)
     }
 
     /// Every way that its tokens may be signed.
@@ -371,6 +371,27 @@ fn check_list(what: &'static str, length: usize) -> Result<(), BadProvider> {
 
 fn sealing_context(id: Uuid) -> String {
     format!("provider {id}")
+}
+
+/// The part of the username before the `@` that a provider with this prefix and id gives a subject.
+pub fn local_name(prefix: &str, provider: Uuid, subject: &str) -> LocalName {
+    let plain = format!("{prefix}{subject}");
+    let looks_hashed = subject.len() == HASHED_SUBJECT_LENGTH && is_base32(subject);
+    if !subject.is_empty()
+        && !looks_hashed
+        && plain != SERVICE_NAME
+        && let Ok(name) = plain.parse()
+    {
+        return name;
+    }
+    let mut name = prefix.to_owned();
+    push_base32(
+        &subject_hash(provider, subject),
+        HASHED_SUBJECT_LENGTH,
+        &mut name,
+    );
+    name.parse()
+        .expect("a clean prefix with base32 behind it is a local name")
 }
 
 fn subject_hash(provider: Uuid, subject: &str) -> [u8; 32] {

@@ -82,16 +82,13 @@ impl Target {
 
     /// The username that a subject has at a provider of the organization.
     fn subject(organization: &Organization, provider: &str, subject: String) -> Option<Self> {
-        let provider = organization.provider_named(provider)?;
+        let (provider, local) = organization.name_at(provider, &subject)?;
         Some(Target::Subject {
             username: Username {
-                local: provider.local_name(&subject),
+                local,
                 organization: organization.id.clone(),
             },
-            identity: HolderIdentity::Subject {
-                provider: provider.id,
-                subject,
-            },
+            identity: HolderIdentity::Subject { provider, subject },
         })
     }
 }

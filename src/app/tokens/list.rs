@@ -118,8 +118,7 @@ impl App {
         let mut names: Vec<LocalName> = filter.username.iter().cloned().collect();
         if let (Some(user), None) = (&filter.user_id, &filter.username) {
             names.push(native_name(&organization.id, user));
-            let providers = organization.providers.iter();
-            names.extend(providers.map(|provider| provider.local_name(user)));
+            names.extend(organization.names_of(user));
         }
         let now = self.now();
         let mut tokens = Vec::new();

@@ -1,12 +1,13 @@
 //! Key sets that are huge, slow, elsewhere, badly certified, nonsense or not there.
 
 use serde_json::{Value, json};
+use ticketgate::app::providers::ProviderChange;
 use ticketgate::identity::draft::Draft;
 use ticketgate::identity::key_sets::Settings;
 use ticketgate::identity::oidc;
 use ticketgate::metrics::KeySetLabel;
 
-use super::{AUDIENCE, Scene, add, plan};
+use super::{AUDIENCE, Scene, add, change, plan};
 use crate::support::issuer::{Answer, Issuer, Signer};
 use crate::support::world::Plan;
 
@@ -201,6 +202,75 @@ async fn a_key_that_was_taken_back_ends_with_the_age_of_its_set() {
             .assert(&new.sign("two", &scene.claims()), 200, "ok", header)
             .await;
     }
+}
+
+#[tokio::test]
+async fn keys_that_the_provider_has_taken_back_all_at_once_are_good_no_more() {
+    let scene = Scene::start().await;
+    scene.assert(&scene.good(), 200, "ok", "first").await;
+    for nothing in [
+        json!([]),
+        json!([{"kty": "oct", "kid": "one", "k": "c2VjcmV0"}]),
+    ] {
+        scene.issuer.publish(&[scene.signer.jwk("one")]);
+        scene.world.clock.as_ref().unwrap().advance(400);
+        scene.assert(&scene.good(), 200, "ok", "published").await;
+        scene
+            .issuer
+            .answer("/keys", Answer::json(&json!({ "keys": nothing })));
+        scene.world.clock.as_ref().unwrap().advance(400);
+        let (status, code) = DOWN;
+        scene
+            .assert(&scene.good(), status, code, "taken back")
+            .await;
+        scene.world.clock.as_ref().unwrap().advance(11);
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_provider_that_was_silent_a_moment_ago() {
+    let scene = Scene::with(quick(), Signer::rsa()).await;
+    scene.assert(&scene.good(), 200, "ok", "first").await;
+    let silent = Answer {
+        silent: true,
+        ..Answer::body("")
+    };
+    scene.issuer.answer("/keys", silent);
+    let clock = scene.world.clock.as_ref().unwrap();
+    clock.advance(400);
+    scene
+        .assert(&scene.good(), 200, "ok", "the one who waits")
+        .await;
+    for _ in 0..3 {
+        clock.advance(11);
+        let token = scene.good();
+        // Far less than a fetch takes to fail.
+        let waiting = std::time::Duration::from_millis(400);
+        let answer = tokio::time::timeout(waiting, scene.exchange(&token)).await;
+        assert_eq!(answer, Ok((200, "ok".to_owned())));
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_is_switched_off_makes_no_logins_of_keys_that_were_on_their_way() {
+    let scene = Scene::with(quick(), Signer::rsa()).await;
+    scene.assert(&scene.good(), 200, "ok", "first").await;
+    let silent = Answer {
+        silent: true,
+        ..Answer::body("")
+    };
+    scene.issuer.answer("/keys", silent);
+    scene.world.clock.as_ref().unwrap().advance(400);
+    let token = scene.good();
+    let asked = scene.issuer.asked("/keys");
+    let switching_off = async {
+        while scene.issuer.asked("/keys") == asked {
+            tokio::task::yield_now().await;
+        }
+        change(&scene.world, "oidc", ProviderChange::Disable).await;
+    };
+    let (answer, ()) = tokio::join!(scene.exchange(&token), switching_off);
+    assert_eq!(answer, (404, "provider_not_found".to_owned()));
 }
 
 #[tokio::test]

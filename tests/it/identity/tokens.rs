@@ -9,12 +9,12 @@ use ticketgate::identity::draft::Draft;
 use ticketgate::identity::supabase::{self, Signing};
 use ticketgate::identity::{clerk, firebase};
 use ticketgate::names::organization_id::OrganizationName;
-use ticketgate::org::provider::BadProvider;
+use ticketgate::org::provider::{BadProvider, Provider};
 use ticketgate::secret::Secret;
 
 use super::{AUDIENCE, Scene, add, change, plan};
 use crate::support::issuer::{Answer, Issuer, Signer};
-use crate::support::world::{ORIGIN, World};
+use crate::support::world::{ORIGIN, Plan, World};
 
 const BAD: (u16, &str) = (401, "invalid_token");
 
@@ -288,6 +288,92 @@ async fn a_provider_that_is_off_makes_no_new_logins() {
     scene
         .assert(&token, 404, "provider_not_found", "gone")
         .await;
+}
+
+#[tokio::test]
+async fn a_provider_that_comes_back_knows_its_users() {
+    let scene = Scene::start().await;
+    let exchange = async |subject: &str| {
+        let token = scene
+            .signer
+            .sign("one", &scene.claims_with("sub", json!(subject)));
+        let body = json!({"organization_id": scene.world.organization, "token": token});
+        scene.world.exchange(&body).await
+    };
+    // The second is no username, so its username is a hash.
+    let mut before = Vec::new();
+    for subject in ["alice", "auth0|alice"] {
+        let (status, reply) = exchange(subject).await;
+        assert_eq!(status, 200, "{reply}");
+        before.push(reply["mqtt_username"].clone());
+    }
+    change(&scene.world, "oidc", ProviderChange::Remove).await;
+    assert_eq!(exchange("alice").await.0, 404);
+    let subject = json!({"subject": "auth0|alice", "provider": "oidc",
+                         "organization": scene.world.organization});
+    let (status, reply) = scene.world.revoke(&subject).await;
+    assert_eq!((status, &reply["revoked"]), (200, &json!(1)), "{reply}");
+
+    let again = Provider {
+        id: uuid::Uuid::new_v4(),
+        ..scene.provider.clone()
+    };
+    add(&scene.world, again).await;
+    for (subject, username) in ["alice", "auth0|alice"].into_iter().zip(before) {
+        let (status, reply) = exchange(subject).await;
+        assert_eq!(
+            (status, &reply["mqtt_username"]),
+            (200, &username),
+            "{reply}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_nobody_has_proved_opens_no_topics() {
+    let plan = Plan {
+        policy: json!({"rules": [{"user": "*", "topic": "inbox/{email}", "permission": "both"}]}),
+        ..plan()
+    };
+    let scene = Scene::with(plan, Signer::rsa()).await;
+    for (number, (verified, opens)) in [
+        (json!(true), true),
+        (json!("true"), true),
+        (json!(false), false),
+        (json!("false"), false),
+        (json!("False"), false),
+        (json!("0"), false),
+        (json!(0), false),
+        (json!(1), false),
+        (Value::Null, false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut claims = scene.claims_with("email_verified", verified.clone());
+        claims["sub"] = json!(format!("user{number}"));
+        let token = scene.signer.sign("one", &claims);
+        let body = json!({"organization_id": scene.world.organization, "token": token});
+        let (status, reply) = scene.world.exchange(&body).await;
+        assert_eq!(status, 200, "{reply}");
+        let username = reply["mqtt_username"].as_str().unwrap();
+        let asked = json!({"username": username, "client_id": "c", "mountpoint": "", "qos": 0,
+                           "topic": "inbox/alice@example.com", "retain": false});
+        let (_, answer) = scene.world.ask_vernemq("auth_on_publish", &asked).await;
+        assert_eq!(answer["result"] == "ok", opens, "{verified}");
+    }
+}
+
+#[tokio::test]
+async fn an_integration_that_is_no_id_is_nobodys() {
+    let scene = Scene::start().await;
+    let body = json!({"organization_id": scene.world.organization, "token": scene.good(),
+                      "integration_id": "prod"});
+    let (status, reply) = scene.world.exchange(&body).await;
+    assert_eq!(
+        (status, &reply["error"]),
+        (404, &json!("provider_not_found"))
+    );
 }
 
 #[tokio::test]
