@@ -120,6 +120,8 @@ labels! {
         ApiKey => "api_key",
         /// A known web origin.
         Origin => "origin",
+        /// When an API key was used last.
+        KeyUse => "key_use",
     }
 }
 

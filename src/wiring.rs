@@ -65,6 +65,7 @@ pub fn build_with_routes(config: Config, public: Routes) -> anyhow::Result<Assem
     );
     let keys = Arc::new(config.keys);
     let app = App::new(Arc::new(cached), keys, clock, metrics, config.hashing);
+    let app = app.with_root_keys(config.root_keys);
     if config.key_sets.allow_private_addresses {
         tracing::warn!(
             "identity.allow_private_addresses is on: whoever may add a provider can make this server \

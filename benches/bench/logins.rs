@@ -177,6 +177,7 @@ async fn exchange(
         token: &jwt::sign_hs256(&claims, &Secret::new(JWT_SECRET)),
         ttl_seconds: Some(LIFE),
         origin: None,
+        rules: None,
     };
     Ok(app.exchange(&request).await?)
 }

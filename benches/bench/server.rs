@@ -8,6 +8,7 @@ use actix_web::web::{self, Bytes, ServiceConfig};
 use actix_web::{HttpResponse, rt};
 use serde::{Deserialize, Serialize};
 use ticketgate::config::{Config, LogSettings};
+use ticketgate::credential::root_key::RootKeys;
 use ticketgate::engine::isolation::Isolation;
 use ticketgate::hooks::connection::{BrokerConnection, ForeignNames};
 use ticketgate::hooks::dialect::Dialect;
@@ -76,6 +77,7 @@ fn config(setup: &Setup) -> anyhow::Result<Config> {
             ..cached::Settings::default()
         },
         keys: setup.keyring()?,
+        root_keys: RootKeys::default(),
         key_sets: key_sets::Settings::default(),
         hashing: 1,
         local_socket: setup.local_socket.clone(),

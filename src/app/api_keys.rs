@@ -1,14 +1,18 @@
-//! API keys: making them, and telling whose a presented one is.
+//! API keys: telling whose a presented one is. Their life is in the modules below.
+
+pub mod change;
+pub mod create;
+pub mod last_use;
+pub mod list;
 
 use std::sync::Arc;
 
 use crate::app::App;
-use crate::app::organizations::SetupError;
-use crate::credential::api_key::{ApiKey, ApiKeyKind, PresentedApiKey};
+use crate::app::caller::Whence;
+use crate::credential::api_key::{ApiKey, PresentedApiKey};
 use crate::credential::scope::Scope;
-use crate::engine::authenticate::authenticate_key;
+use crate::engine::api_key::{KeyRefusal, KeyUse, authenticate_key, authorize_key};
 use crate::names::key_id::ApiKeyId;
-use crate::names::organization_id::OrganizationName;
 use crate::org::organization::Organization;
 use crate::secret::Secret;
 use crate::store::port::{self, Change, StoreError};
@@ -16,37 +20,76 @@ use crate::store::port::{self, Change, StoreError};
 /// Why a presented key is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// Not ours, unknown, wrong or revoked: the caller learns no more than that.
+    /// Not ours, unknown, wrong or over: the caller learns no more than that.
     #[error("Invalid or missing API key")]
     Invalid,
+    /// A good key that is not for the caller's address.
+    #[error("the API key is not for the address that this request comes from")]
+    Address,
+    /// A good key that is not for the page that calls.
+    #[error("the API key or its organization does not allow requests from this web origin")]
+    Origin,
+    /// A good key of a kind that may never do this.
+    #[error("a publishable API key is not enough for this; use a secret one")]
+    Kind,
     /// A good key without the right to do this.
     #[error("the API key lacks the scope `{}`", .0.as_str())]
     Scope(Scope),
+    /// What takes a root key, in a deployment that has none.
+    #[error(
+        "this takes the operator's root key, and this deployment has none: put one from \
+         `ticketgate keys new-root` into the file that keys.root_files names, or into \
+         TICKETGATE__KEYS__ROOT, and restart"
+    )]
+    NoRootKey,
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
+impl From<KeyRefusal> for KeyError {
+    fn from(refusal: KeyRefusal) -> Self {
+        match refusal {
+            KeyRefusal::WrongSecret
+            | KeyRefusal::Revoked
+            | KeyRefusal::Expired
+            | KeyRefusal::Replaced => KeyError::Invalid,
+            KeyRefusal::Address => KeyError::Address,
+            KeyRefusal::Origin => KeyError::Origin,
+            KeyRefusal::Kind(_) => KeyError::Kind,
+            KeyRefusal::Scope(scope) => KeyError::Scope(scope),
+        }
+    }
+}
+
 impl App {
-    /// Tells whose key it is, if it is good and has the scope.
+    /// Tells whose key it is, if it is good and may be used for this from there.
     ///
     /// # Errors
     /// [`KeyError`]. A forged key costs no lookup.
-    pub async fn check_key(&self, text: &Secret, scope: Scope) -> Result<Arc<ApiKey>, KeyError> {
+    pub async fn check_key(
+        &self,
+        text: &Secret,
+        scope: Scope,
+        whence: &Whence,
+    ) -> Result<Arc<ApiKey>, KeyError> {
         let presented =
             PresentedApiKey::verify(text.expose(), &self.keys).map_err(|_| KeyError::Invalid)?;
         let (key, organization) = self.key_and_organization(&presented.id).await?;
-        let good = authenticate_key(&presented, &organization, &key, &self.keys);
-        good.map_err(|reason| {
+        let wanted = KeyUse {
+            scope,
+            address: whence.address,
+            origin: whence.origin.as_ref(),
+        };
+        let (now, keys) = (self.now(), &self.keys);
+        let good = authenticate_key(&presented, &organization, &key, keys, now);
+        let good = good.and_then(|()| authorize_key(&organization, &key, &wanted));
+        good.inspect_err(|reason| {
             tracing::debug!(key = %key.id, ?reason, "refused an API key");
-            KeyError::Invalid
         })?;
         self.renew_key_later(&key, &presented);
-        if key.has(scope) {
-            Ok(key)
-        } else {
-            Err(KeyError::Scope(scope))
-        }
+        self.note_use_later(key.id, now);
+        Ok(key)
     }
 
     /// Replaces a key's digest that an old pepper guards, in the background.
@@ -83,37 +126,5 @@ impl App {
         let organization = key.ok_or(KeyError::Invalid)?.organization.clone();
         let both = port::read_both::<ApiKey, Organization>(store, id, &organization).await?;
         both.0.zip(both.1).ok_or(KeyError::Invalid)
-    }
-
-    /// Makes a key. The second value is the key itself, to be shown once.
-    ///
-    /// # Errors
-    /// [`SetupError`].
-    pub async fn create_key(
-        &self,
-        organization: OrganizationName,
-        kind: ApiKeyKind,
-        name: &str,
-        scopes: Vec<Scope>,
-    ) -> Result<(ApiKey, Secret), SetupError> {
-        let organization = self.organization(organization).await?;
-        let organization = organization.ok_or(SetupError::NoSuchOrganization)?;
-        SetupError::check_name(name)?;
-        let scopes = if scopes.is_empty() {
-            kind.default_scopes()
-        } else {
-            scopes
-        };
-        if scopes.is_empty() {
-            return Err(SetupError::NoScopes);
-        }
-        let id = organization.id.clone();
-        let (epoch, now) = (organization.marks.epoch, self.now());
-        let (key, text) = ApiKey::create(&self.keys, id, kind, name.into(), scopes, epoch, now);
-        port::create(&*self.store, &key.id, key.clone()).await?;
-        if key.may_connect() {
-            self.note_service_key(&key.organization, key.id).await?;
-        }
-        Ok((key, text))
     }
 }

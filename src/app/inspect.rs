@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::app::App;
 use crate::app::revoke::selector::Selector;
-use crate::credential::api_key::ApiKey;
+use crate::credential::api_key::{ApiKey, KeyStanding};
 use crate::credential::holder::{Credential, Holder, Standing};
 use crate::engine::member::Member;
 use crate::names::marks::Marks;
@@ -124,17 +124,18 @@ impl App {
         let organization = port::read::<Organization>(&*self.store, &key.organization).await?;
         let (allow, reason) = match organization {
             None => (false, "its organization is gone".to_owned()),
-            Some(organization) if key.is_live(&organization.marks) => (true, "live".to_owned()),
-            Some(organization) => {
-                let ended = over(key.revoked_at, &organization.marks);
-                (false, ended)
-            }
+            Some(organization) => match key.standing(&organization.marks, self.now()) {
+                KeyStanding::Live => (true, "live".to_owned()),
+                KeyStanding::Revoked => (false, over(key.revoked_at, &organization.marks)),
+                KeyStanding::Expired => (false, "its time is up".to_owned()),
+                KeyStanding::Replaced => (false, "another key has taken its place".to_owned()),
+            },
         };
         let verdicts = vec![Verdict {
             credential: format!("API key {}", key.id),
             allow,
             reason,
-            until: None,
+            until: key.ends_at().filter(|_| allow),
         }];
         Ok(Inspection { records, verdicts })
     }

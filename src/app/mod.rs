@@ -5,6 +5,7 @@
 
 pub mod api_keys;
 pub mod authorize;
+pub mod caller;
 pub mod check;
 pub mod connect;
 pub mod doctor;
@@ -26,10 +27,12 @@ use std::sync::OnceLock;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
+use crate::app::api_keys::last_use::Written;
 use crate::app::tokens::quota::TokenCounts;
 use crate::clock::{Clock, Stopwatch};
 use crate::credential::holder::Holder;
 use crate::credential::human_password::HumanPassword;
+use crate::credential::root_key::RootKeys;
 use crate::identity::key_sets::{self, KeySets};
 use crate::keyring::Keyring;
 use crate::metrics::Metrics;
@@ -58,6 +61,10 @@ pub struct App {
     key_sets: Arc<KeySets>,
     /// How many tokens organizations have, where that is limited.
     token_counts: TokenCounts,
+    /// Of which API keys it was written lately that they were used.
+    key_uses: Written,
+    /// The operator's root keys.
+    root_keys: RootKeys,
 }
 
 /// The most logins that wait for a slow hash.
@@ -88,7 +95,14 @@ impl App {
             decoy: OnceLock::new(),
             key_sets: Arc::new(key_sets),
             token_counts: TokenCounts::default(),
+            key_uses: Written::default(),
+            root_keys: RootKeys::default(),
         }
+    }
+
+    /// The same with the operator's root keys.
+    pub fn with_root_keys(self, root_keys: RootKeys) -> Self {
+        Self { root_keys, ..self }
     }
 
     /// The same with other settings of how providers' keys are fetched.
@@ -111,7 +125,7 @@ impl App {
         tokio::spawn(async move {
             let _place = place;
             if let Err(error) = renew(store).await {
-                tracing::warn!(%error, "a record under an old pepper could not be renewed");
+                tracing::warn!(%error, "a record could not be brought up to date");
             }
         });
     }

@@ -55,6 +55,9 @@ pub enum SetupError {
     /// It would be taken for a minted password or an API key at CONNECT.
     #[error("a password must not begin with tkn_, sk_, pk_ or rk_: those are minted")]
     PasswordPrefix,
+    /// No key can be like that.
+    #[error("{0}")]
+    Key(String),
     /// There is one already.
     #[error("there is one of that name already")]
     Exists,

@@ -229,7 +229,7 @@ impl App {
                 ended = Ended::Nothing;
                 return Ok(Change::Keep);
             };
-            let live = marks.as_ref().is_some_and(|marks| key.is_live(marks));
+            let live = marks.as_ref().is_some_and(|marks| key.is_live(marks, now));
             ended = Ended::Counted(usize::from(live));
             if key.revoked_at.is_some() {
                 return Ok(Change::Keep);

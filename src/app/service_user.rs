@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::app::api_keys::KeyError;
 use crate::credential::api_key::{ApiKey, PresentedApiKey};
 use crate::credential::holder::{Holder, HolderIdentity};
-use crate::engine::authenticate::authenticate_key;
+use crate::engine::api_key::{KeyRefusal, authenticate_key};
 use crate::engine::decision::{Decision, DenyReason, Grant};
 use crate::names::key_id::ApiKeyId;
 use crate::names::organization_id::OrganizationId;
@@ -28,15 +28,16 @@ impl App {
         let (key, organization) = match self.key_and_organization(&presented.id).await {
             Ok(found) => found,
             Err(KeyError::Store(error)) => return Err(error),
-            Err(KeyError::Invalid | KeyError::Scope(_)) => {
+            Err(_) => {
                 return Ok(Decision::Deny(DenyReason::UnknownCredential));
             }
         };
         if key.organization != username.organization {
             return Ok(Decision::Deny(DenyReason::UnknownCredential));
         }
-        if let Err(reason) = authenticate_key(presented, &organization, &key, &self.keys) {
-            return Ok(Decision::Deny(reason));
+        let now = self.now();
+        if let Err(refusal) = authenticate_key(presented, &organization, &key, &self.keys, now) {
+            return Ok(Decision::Deny(reason(refusal)));
         }
         if !key.may_connect() {
             return Ok(Decision::Deny(DenyReason::UnknownCredential));
@@ -48,7 +49,7 @@ impl App {
         Ok(Decision::Allow(Grant {
             username: username.clone(),
             token: None,
-            expires_at: None,
+            expires_at: key.ends_at(),
             mountpoint,
             rules: None,
             old_pepper: false,
@@ -102,7 +103,8 @@ impl App {
         let Some((organization, keys)) = found else {
             return Ok(Err(DenyReason::UnknownUsername));
         };
-        let good = |key: &Arc<ApiKey>| key.may_connect() && key.is_live(&organization.marks);
+        let now = self.now();
+        let good = |key: &Arc<ApiKey>| key.may_connect() && key.is_live(&organization.marks, now);
         if keys.iter().any(good) {
             let holder = Holder {
                 name: SERVICE_NAME.parse().expect("it is a local name"),
@@ -117,5 +119,16 @@ impl App {
         } else {
             DenyReason::Revoked
         }))
+    }
+}
+
+fn reason(refusal: KeyRefusal) -> DenyReason {
+    match refusal {
+        KeyRefusal::Revoked | KeyRefusal::Replaced => DenyReason::Revoked,
+        KeyRefusal::Expired => DenyReason::Expired,
+        KeyRefusal::WrongSecret => DenyReason::WrongPassword,
+        KeyRefusal::Address | KeyRefusal::Origin | KeyRefusal::Kind(_) | KeyRefusal::Scope(_) => {
+            DenyReason::UnknownCredential
+        }
     }
 }

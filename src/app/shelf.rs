@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::store::inventory::{Content, Inventory, Page, Stored};
+use crate::store::list::ListRow;
 use crate::store::port::{Found, Revision, Store, StoreError, Write};
 use crate::store::record::{BadRecord, Kept, Record, RecordKey};
 use crate::store::status::{Place, Status};
@@ -232,5 +233,9 @@ impl Inventory for Shelf {
         thing
             .map(|_| format!("aside:{name}"))
             .ok_or(StoreError::Conflict)
+    }
+
+    async fn is_listed(&self, _key: &RecordKey, _row: &ListRow) -> Result<bool, StoreError> {
+        Ok(true)
     }
 }

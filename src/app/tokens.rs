@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::app::tokens::known::KnownToken;
 use crate::app::tokens::mint::{Draft, Narrowing};
 use crate::credential::holder::{HolderIdentity, TooManyCredentials};
+use crate::credential::key_rules::KeyRules;
 use crate::credential::minted_password;
 use crate::credential::terms::Limits;
 use crate::identity::jwt::{TokenError, UnverifiedToken};
@@ -45,6 +46,8 @@ pub struct ExchangeRequest<'a> {
     pub ttl_seconds: Option<u32>,
     /// The web origin of the page that asks; `None`: not a browser.
     pub origin: Option<&'a Origin>,
+    /// The rules of the key that asks: they narrow what is minted.
+    pub rules: Option<&'a KeyRules>,
 }
 
 /// A freshly minted token.
@@ -203,10 +206,14 @@ impl App {
         let organization = self.organization(request.organization.clone()).await?;
         let organization = organization.ok_or(ExchangeError::OrganizationNotFound)?;
         organization.check_origin(request.origin)?;
+        let key = request.rules;
+        let narrowing = &narrowing
+            .within_key(key)
+            .ok_or(ExchangeError::NotNarrower)?;
+        let ttl_seconds = capped(request.ttl_seconds, key, &organization);
         if request.token.expose().starts_with(minted_password::PREFIX) {
-            let end = request.ttl_seconds;
             return self
-                .exchange_own(&organization.id, request.token, narrowing, end)
+                .exchange_own(&organization.id, request.token, narrowing, ttl_seconds)
                 .await;
         }
         let token = UnverifiedToken::read(request.token)?;
@@ -231,7 +238,7 @@ impl App {
             },
             claims: identity.claims,
             narrowing,
-            ttl_seconds: request.ttl_seconds,
+            ttl_seconds,
             latest: identity.expires_at,
             replaces: false,
             subject: identity.subject,
@@ -269,6 +276,15 @@ impl App {
             .await
         });
     }
+}
+
+/// The life that is asked for, no longer than the key that asks allows.
+fn capped(asked: Option<u32>, key: Option<&KeyRules>, organization: &Organization) -> Option<u32> {
+    let Some(cap) = key.and_then(|rules| rules.max_ttl_seconds) else {
+        return asked;
+    };
+    let usual = organization.token_life.default_seconds;
+    Some(asked.unwrap_or(usual).min(cap))
 }
 
 /// The provider that the token's issuer names, among the organization's only. The issuer is not

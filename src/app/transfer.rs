@@ -86,7 +86,11 @@ fn peppers(record: &Record) -> Vec<RingKeyId> {
                 .collect()
         }
         Record::ApiKey(key) => vec![key.pepper],
-        Record::Alias(_) | Record::Policy(_) | Record::Token(_) | Record::Origin(_) => Vec::new(),
+        Record::Alias(_)
+        | Record::Policy(_)
+        | Record::Token(_)
+        | Record::Origin(_)
+        | Record::KeyUse(_) => Vec::new(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use clap::Subcommand;
 
+use crate::credential::root_key::RootKeys;
 use crate::keyring::KeyList;
 
 #[derive(Debug, Subcommand)]
@@ -13,12 +14,18 @@ pub enum KeysCommand {
     /// when the passwords it made have expired (a day after the last could be refreshed, 31 days in
     /// all), an old pepper when no user needs it.
     New,
+    /// Print a fresh root key: the operator's own, for what no organization's key may do
+    ///
+    /// Put it into a file that keys.root_files names, or into TICKETGATE__KEYS__ROOT, and restart. To
+    /// rotate: add the new one, restart, hand it out, drop the old one, restart.
+    NewRoot,
 }
 
 /// Runs one of them.
 pub fn run(command: &KeysCommand) -> anyhow::Result<()> {
     match command {
         KeysCommand::New => print!("{}", KeyList::fresh_line().expose()),
+        KeysCommand::NewRoot => println!("{}", RootKeys::fresh().expose()),
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use crate::config::reader::{Field, Reader, at_least_one};
 use crate::config::source::{Flags, Source};
 use crate::config::store::Places;
 use crate::config::{Config, ConfigErrors, LogSettings, StoreLocation};
+use crate::credential::root_key::RootKeys;
 use crate::hooks::connection::BrokerConnection;
 use crate::http;
 use crate::identity::key_sets;
@@ -18,6 +19,11 @@ use crate::store::cached;
 
 /// actix-web tells of every worker thread at `info`.
 const DEFAULT_LOG: &str = "info,actix_server=warn";
+
+/// The most ranges of trusted proxies.
+const MAX_PROXIES: usize = 64;
+/// The most files of root keys.
+const MAX_FILES: usize = 16;
 
 /// Reads everything that `ticketgate serve` needs.
 ///
@@ -37,6 +43,7 @@ pub fn read(source: Source) -> Result<Config, ConfigErrors> {
     let Places { store, folder } = reader.places();
     let cache = reader.cache();
     let keys = reader.keys(&folder);
+    let root_keys = reader.root_keys();
     let key_sets = reader.key_sets();
     let hashing = reader.hashing();
     let local_socket = reader.local_socket(&folder);
@@ -49,6 +56,7 @@ pub fn read(source: Source) -> Result<Config, ConfigErrors> {
             store,
             cache,
             keys,
+            root_keys,
             key_sets,
             hashing,
             local_socket,
@@ -117,6 +125,7 @@ pub fn describe() -> String {
     let folder = reader.places().folder;
     reader.cache();
     reader.keys(&folder);
+    reader.root_keys();
     reader.key_sets();
     reader.hashing();
     reader.local_socket(&folder);
@@ -169,6 +178,14 @@ impl Reader {
                     let origin = origin.map_err(|error| error.to_string())?;
                     Ok(origin.as_str().to_owned())
                 },
+            ),
+            trusted_proxies: self.list(
+                field(
+                    "server.trusted_proxies",
+                    "10.0.0.0/8,fd00::/8",
+                    "Proxies whose X-Forwarded-For or Forwarded tells a caller's address.",
+                ),
+                MAX_PROXIES,
             ),
             hook_deadline: Duration::from_millis(self.with(
                 field(
@@ -299,6 +316,43 @@ impl Reader {
                 None
             }
         }
+    }
+
+    /// The operator's root keys, from the variable `keys.root` and from files.
+    fn root_keys(&mut self) -> RootKeys {
+        let meaning = "The operator's root keys, one a line or with commas; `ticketgate keys \
+                       new-root` prints one.";
+        let field = Field {
+            name: "keys.root",
+            example: "root_<at least 32 characters>",
+            meaning,
+        };
+        let parse = |text: &Secret| RootKeys::parse(text).map_err(|error| error.to_string());
+        let mut all = self.secret(field, parse).unwrap_or_default();
+        let name = "keys.root_files";
+        let field = Field {
+            name,
+            example: "/etc/ticketgate/root.keys",
+            meaning: "The same in files. Without any, nobody may do what takes a root key.",
+        };
+        for path in self.list::<String>(field, MAX_FILES) {
+            let text = std::fs::read_to_string(&path).map_err(|error| error.to_string());
+            let keys = text.and_then(|text| parse(&Secret::new(text)));
+            let keys = keys.and_then(|keys| match keys.is_empty() {
+                true => Err("it holds no root key".to_owned()),
+                false => Ok(keys),
+            });
+            let known = std::mem::take(&mut all);
+            match keys.and_then(|keys| known.and(keys).map_err(|error| error.to_string())) {
+                Ok(both) => all = both,
+                Err(error) => {
+                    let cure = "`ticketgate keys new-root` prints one";
+                    self.source
+                        .mistake(format!("  {name}: {path}: {error}; {cure}"));
+                }
+            }
+        }
+        all
     }
 
     fn key_sets(&mut self) -> key_sets::Settings {

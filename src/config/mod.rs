@@ -12,6 +12,7 @@ pub mod store;
 
 use std::path::PathBuf;
 
+use crate::credential::root_key::RootKeys;
 use crate::hooks::connection::BrokerConnection;
 use crate::http;
 use crate::identity::key_sets;
@@ -29,6 +30,8 @@ pub struct Config {
     pub cache: cached::Settings,
     /// The deployment's keys.
     pub keys: Keyring,
+    /// The operator's root keys.
+    pub root_keys: RootKeys,
     /// How the keys of identity providers are fetched.
     pub key_sets: key_sets::Settings,
     /// How many slow password hashes may run at a time.

@@ -86,6 +86,23 @@ impl Reader {
         self.optional(field, |text| parse(&Secret::new(text)))
     }
 
+    /// Reads a list: one text with commas, or a list of texts in the file.
+    pub fn list<T: FromStr<Err: Display>>(&mut self, field: Field<'_>, most: usize) -> Vec<T> {
+        let parse = |text: &str| {
+            let texts = text.split(',').map(str::trim).filter(|one| !one.is_empty());
+            let read = |one: &str| one.parse().map_err(|error| format!("`{one}`: {error}"));
+            let all = texts.map(read).collect::<Result<Vec<T>, String>>()?;
+            if all.len() > most {
+                return Err(format!(
+                    "has {} entries, at most {most} are possible",
+                    all.len()
+                ));
+            }
+            Ok(all)
+        };
+        self.with(field, Vec::new(), parse)
+    }
+
     /// Starts on a source.
     pub fn new(source: Source) -> Self {
         Self {

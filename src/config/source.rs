@@ -178,8 +178,12 @@ impl Source {
             toml::Value::String(text) => text,
             toml::Value::Integer(number) => number.to_string(),
             toml::Value::Boolean(flag) => flag.to_string(),
+            toml::Value::Array(values) if values.iter().all(toml::Value::is_str) => {
+                let texts: Vec<&str> = values.iter().filter_map(toml::Value::as_str).collect();
+                texts.join(",")
+            }
             _ => {
-                let text = "must be a text, a whole number or true/false";
+                let text = "must be a text, a whole number, true/false or a list of texts";
                 return self.mistake(format!("  {field}: {text} (from {from})"));
             }
         };

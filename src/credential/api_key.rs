@@ -7,11 +7,12 @@
 
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::credential::key_rules::KeyRules;
 use crate::credential::minted_password::Forged;
-use crate::credential::scope::Scope;
+use crate::credential::scope::{self, Scope};
 use crate::keyring::{Digest, Keyring};
 use crate::names::base62::{self, LENGTH_OF_32_BITS, LENGTH_OF_64_BITS};
 use crate::names::key_id::{API_KEY_ID_LENGTH, ApiKeyId, RingKeyId};
@@ -45,7 +46,8 @@ pub struct ApiKey {
     pub kind: ApiKeyKind,
     /// What its owner calls it.
     pub name: String,
-    /// What it may do.
+    /// What it may do, as far as its kind allows ([`ApiKey::has`]).
+    #[serde(deserialize_with = "scope::known")]
     pub scopes: Vec<Scope>,
     /// The last four characters, to tell keys apart in a list.
     pub last_four: String,
@@ -66,6 +68,66 @@ pub struct ApiKey {
         with = "jiff::fmt::serde::timestamp::second::optional"
     )]
     pub revoked_at: Option<Timestamp>,
+    /// How it is narrower than that.
+    #[serde(default, skip_serializing_if = "KeyRules::is_empty")]
+    pub rules: KeyRules,
+    /// Which key has made it; `None`: the operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<ApiKeyId>,
+    /// That another key has taken its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<Replaced>,
+}
+
+/// When a key was used last. It has a record of its own: the key's stays as it is in every cache.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyLastUse {
+    /// To the minute.
+    #[serde(with = "jiff::fmt::serde::timestamp::second::required")]
+    pub at: Timestamp,
+}
+
+/// What a rotation has made of a key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replaced {
+    /// The key in its place.
+    pub by: ApiKeyId,
+    /// When that was.
+    #[serde(with = "jiff::fmt::serde::timestamp::second::required")]
+    pub at: Timestamp,
+    /// At this moment the replaced key is over.
+    #[serde(with = "jiff::fmt::serde::timestamp::second::required")]
+    pub until: Timestamp,
+}
+
+/// What a new key is like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewApiKey {
+    /// Whose it is.
+    pub organization: OrganizationId,
+    /// What kind of caller it is for.
+    pub kind: ApiKeyKind,
+    /// What its owner calls it.
+    pub name: String,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// How it is narrower than that.
+    pub rules: KeyRules,
+    /// Which key makes it; `None`: the operator.
+    pub created_by: Option<ApiKeyId>,
+}
+
+/// How a key stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyStanding {
+    /// It is good.
+    Live,
+    /// It was revoked, or a mark has ended it.
+    Revoked,
+    /// Its time is up.
+    Expired,
+    /// Another key has taken its place, and the grace is over.
+    Replaced,
 }
 
 /// An API key whose checksum and seal have been verified. It may still be revoked.
@@ -114,17 +176,9 @@ impl ApiKeyKind {
 
 impl ApiKey {
     /// Makes a key. The second value is the key itself, to be shown once.
-    pub fn create(
-        keys: &Keyring,
-        organization: OrganizationId,
-        kind: ApiKeyKind,
-        name: String,
-        scopes: Vec<Scope>,
-        epoch: Epoch,
-        now: Timestamp,
-    ) -> (Self, Secret) {
+    pub fn create(keys: &Keyring, new: NewApiKey, epoch: Epoch, now: Timestamp) -> (Self, Secret) {
         let id = ApiKeyId::random();
-        let mut text = format!("{}{id}", kind.prefix());
+        let mut text = format!("{}{id}", new.kind.prefix());
         text.push_str(&base62::random(SECRET_LENGTH - LENGTH_OF_64_BITS));
         let tag = keys
             .seal_tag(keys.seal_id(), &text)
@@ -140,16 +194,19 @@ impl ApiKey {
         let last_four = text[text.len() - 4..].to_owned();
         let key = Self {
             id,
-            organization,
-            kind,
-            name,
-            scopes,
+            organization: new.organization,
+            kind: new.kind,
+            name: new.name,
+            scopes: new.scopes,
             last_four,
             pepper,
             digest,
             created_at: now,
             epoch,
             revoked_at: None,
+            rules: new.rules,
+            created_by: new.created_by,
+            replaced: None,
         };
         (key, Secret::new(text))
     }
@@ -174,19 +231,72 @@ impl ApiKey {
         Some((newest, keys.digest(newest, presented.secret)?))
     }
 
+    /// How it stands under its organization's marks.
+    pub fn standing(&self, marks: &Marks, now: Timestamp) -> KeyStanding {
+        if self.revoked_at.is_some() || marks.end(self.epoch, self.created_at) {
+            return KeyStanding::Revoked;
+        }
+        if self.rules.expires_at.is_some_and(|end| end <= now) {
+            return KeyStanding::Expired;
+        }
+        match &self.replaced {
+            Some(replaced) if replaced.until <= now => KeyStanding::Replaced,
+            _ => KeyStanding::Live,
+        }
+    }
+
     /// Whether it is good under its organization's marks.
-    pub fn is_live(&self, marks: &Marks) -> bool {
-        self.revoked_at.is_none() && !marks.end(self.epoch, self.created_at)
+    pub fn is_live(&self, marks: &Marks, now: Timestamp) -> bool {
+        self.standing(marks, now) == KeyStanding::Live
     }
 
-    /// Whether the service user may connect with it: a secret key that may publish.
+    /// When it ends by itself.
+    pub fn ends_at(&self) -> Option<Timestamp> {
+        let grace = self.replaced.as_ref().map(|replaced| replaced.until);
+        self.rules.expires_at.into_iter().chain(grace).min()
+    }
+
+    /// Whether the service user may connect with it: a secret key that may publish, from everywhere
+    /// and whatever the policy allows. Brokers do not say with which key a session was opened, nor
+    /// from where, so what is narrower could not be held.
     pub fn may_connect(&self) -> bool {
-        self.kind == ApiKeyKind::Secret && self.has(Scope::Publish)
+        let KeyRules {
+            allowed_origins,
+            allowed_addresses,
+            limits,
+            ..
+        } = &self.rules;
+        let is_plain =
+            allowed_origins.is_empty() && allowed_addresses.is_empty() && limits.is_none();
+        self.kind == ApiKeyKind::Secret && self.has(Scope::Publish) && is_plain
     }
 
-    /// Whether the key has the scope.
+    /// Whether the key has the scope: its record says so, and its kind may have it. A publishable
+    /// key publishes only where it says on what topics.
     pub fn has(&self, scope: Scope) -> bool {
-        self.scopes.contains(&scope)
+        let open = self.kind == ApiKeyKind::Publishable && !self.has_topics();
+        self.scopes.contains(&scope) && scope.fits(self.kind) && !(open && scope == Scope::Publish)
+    }
+
+    /// What it may do in fact.
+    pub fn held_scopes(&self) -> impl Iterator<Item = Scope> {
+        let held = self.scopes.iter().copied();
+        held.filter(|scope| self.has(*scope))
+    }
+
+    fn has_topics(&self) -> bool {
+        let limits = self.rules.limits.as_ref();
+        limits.is_some_and(|limits| limits.topics.is_some())
+    }
+}
+
+impl KeyLastUse {
+    /// For how long it is kept that a key was used, in days.
+    pub const KEPT_DAYS: i64 = 400;
+
+    /// When it is forgotten.
+    pub fn kept_until(&self) -> Timestamp {
+        self.at + SignedDuration::from_hours(24 * Self::KEPT_DAYS)
     }
 }
 
@@ -245,44 +355,94 @@ impl fmt::Debug for PresentedApiKey<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credential::terms::Limits;
 
     fn created(keys: &Keyring, kind: ApiKeyKind) -> (ApiKey, Secret) {
-        let now = Timestamp::UNIX_EPOCH;
-        ApiKey::create(
-            keys,
-            OrganizationId::random(),
+        let new = NewApiKey {
+            organization: OrganizationId::random(),
             kind,
-            "ci".into(),
-            vec![],
-            Epoch::default(),
-            now,
-        )
+            name: "ci".into(),
+            scopes: vec![],
+            rules: KeyRules::default(),
+            created_by: None,
+        };
+        ApiKey::create(keys, new, Epoch::default(), Timestamp::UNIX_EPOCH)
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn a_publishable_key_is_no_more_than_its_kind_whatever_its_record_says() {
+        let (mut key, _) = created(&Keyring::random(), ApiKeyKind::Publishable);
+        key.scopes = Scope::ALL.to_vec();
+        let held = |key: &ApiKey| key.held_scopes().collect::<Vec<_>>();
+        assert_eq!(held(&key), [Scope::TokensExchange]);
+        key.rules.limits = Some(Limits {
+            publish: true,
+            subscribe: false,
+            topics: None,
+        });
+        assert_eq!(held(&key), [Scope::TokensExchange]);
+        key.rules.limits.as_mut().unwrap().topics = Some(vec!["a".into()]);
+        assert_eq!(held(&key), [Scope::TokensExchange, Scope::Publish]);
+        assert!(!key.may_connect());
+    }
+
+    #[test]
+    fn a_key_ends_at_the_tick_of_its_end_or_of_its_grace() {
+        let (mut key, _) = created(&Keyring::random(), ApiKeyKind::Secret);
+        let marks = Marks::default();
+        assert_eq!(key.ends_at(), None);
+        key.rules.expires_at = Some(at(10));
+        assert_eq!(key.standing(&marks, at(9)), KeyStanding::Live);
+        assert_eq!(key.standing(&marks, at(10)), KeyStanding::Expired);
+        key.replaced = Some(Replaced {
+            by: ApiKeyId::random(),
+            at: at(0),
+            until: at(5),
+        });
+        assert_eq!(key.standing(&marks, at(4)), KeyStanding::Live);
+        assert_eq!(key.standing(&marks, at(5)), KeyStanding::Replaced);
+        assert_eq!(key.ends_at(), Some(at(5)));
+        let text = serde_json::to_string(&key).unwrap();
+        assert_eq!(serde_json::from_str::<ApiKey>(&text).unwrap(), key);
+    }
+
+    #[test]
+    fn a_scope_of_a_later_version_is_left_out() {
+        let (mut key, _) = created(&Keyring::random(), ApiKeyKind::Secret);
+        key.scopes = vec![Scope::Publish, Scope::KeysRead];
+        let text = serde_json::to_string(&key).unwrap();
+        let later = text.replace("keys:read", "moon:fly");
+        let read = serde_json::from_str::<ApiKey>(&later).unwrap();
+        assert_eq!(read.scopes, [Scope::Publish]);
     }
 
     #[test]
     fn a_key_is_over_when_it_is_revoked_or_older_than_a_mark() {
         let (key, _) = created(&Keyring::random(), ApiKeyKind::Secret);
         let mut marks = Marks::default();
-        assert!(key.is_live(&marks));
+        assert!(key.is_live(&marks, at(0)));
         marks.revoke_issued_before(Timestamp::UNIX_EPOCH);
-        assert!(key.is_live(&marks), "issued at the tick");
+        assert!(key.is_live(&marks, at(0)), "issued at the tick");
         let revoked = ApiKey {
             revoked_at: Some(Timestamp::UNIX_EPOCH),
             ..key.clone()
         };
-        assert!(!revoked.is_live(&marks));
+        assert!(!revoked.is_live(&marks, at(0)));
         marks.revoke_all();
-        assert!(!key.is_live(&marks));
+        assert!(!key.is_live(&marks, at(0)));
     }
 
     #[test]
     fn an_older_record_is_of_the_first_epoch_and_not_revoked() {
         let (key, _) = created(&Keyring::random(), ApiKeyKind::Secret);
         let text = serde_json::to_string(&key).unwrap();
-        assert!(
-            !text.contains("epoch") && !text.contains("revoked"),
-            "{text}"
-        );
+        for new in ["epoch", "revoked", "rules", "created_by", "replaced"] {
+            assert!(!text.contains(new), "{text}");
+        }
         assert_eq!(serde_json::from_str::<ApiKey>(&text).unwrap(), key);
         let mut marks = Marks::default();
         marks.revoke_all();

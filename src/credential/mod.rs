@@ -3,7 +3,9 @@
 pub mod api_key;
 pub mod holder;
 pub mod human_password;
+pub mod key_rules;
 pub mod minted_password;
 pub mod presented;
+pub mod root_key;
 pub mod scope;
 pub mod terms;

@@ -2,14 +2,12 @@
 
 use jiff::Timestamp;
 
-use crate::credential::api_key::{ApiKey, PresentedApiKey};
 use crate::credential::holder::{Credential, CredentialKind, Standing};
 use crate::credential::minted_password::MintedPassword;
 use crate::engine::decision::{Decision, DenyReason, Grant};
 use crate::engine::member::Member;
 use crate::keyring::Keyring;
 use crate::names::organization_id::OrganizationId;
-use crate::org::organization::Organization;
 use crate::secret::constant_time_eq;
 
 /// What the client has proved so far.
@@ -75,25 +73,6 @@ pub fn authenticate(
             old_pepper: is_newest && has_old_pepper(credential, keys),
         }),
     }
-}
-
-/// Decides whether a presented API key is good: `key` is what is stored under its id.
-///
-/// # Errors
-/// Why it is not.
-pub fn authenticate_key(
-    presented: &PresentedApiKey<'_>,
-    organization: &Organization,
-    key: &ApiKey,
-    keys: &Keyring,
-) -> Result<(), DenyReason> {
-    if !key.is_of(presented, keys) {
-        return Err(DenyReason::WrongPassword);
-    }
-    if !key.is_live(&organization.marks) {
-        return Err(DenyReason::Revoked);
-    }
-    Ok(())
 }
 
 /// Whose credential a minted password is of, live or not. An earlier password of a token counts
@@ -170,13 +149,12 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::credential::api_key::ApiKeyKind;
     use crate::credential::holder::{Holder, HolderIdentity};
     use crate::credential::minted_password::{Minted, mint};
     use crate::engine::member::live_member;
     use crate::names::claims::Claims;
     use crate::names::marks::Marks;
-    use crate::org::organization::{TokenLife, TokenRules};
+    use crate::org::organization::{Organization, TokenLife, TokenRules};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -313,26 +291,5 @@ mod tests {
             let decision = authenticate(proof, member, "c", None, &keys, at(0));
             assert!(matches!(decision, Decision::Deny(_)), "{proof:?}");
         }
-    }
-
-    #[test]
-    fn an_api_key_is_good_until_it_or_everything_is_revoked() {
-        let (keys, mut demo) = (Keyring::random(), organization());
-        let create = || {
-            let (id, kind, name) = (demo.id.clone(), ApiKeyKind::Secret, "k".into());
-            ApiKey::create(&keys, id, kind, name, vec![], demo.marks.epoch, at(0))
-        };
-        let ((mut key, text), (other, _)) = (create(), create());
-        let presented = PresentedApiKey::verify(text.expose(), &keys).unwrap();
-        let decide =
-            |demo: &Organization, key: &ApiKey| authenticate_key(&presented, demo, key, &keys);
-        assert_eq!(decide(&demo, &key), Ok(()));
-        assert_eq!(decide(&demo, &other), Err(DenyReason::WrongPassword));
-        demo.marks.revoke_all();
-        assert_eq!(decide(&demo, &key), Err(DenyReason::Revoked));
-        key.epoch = demo.marks.epoch;
-        assert_eq!(decide(&demo, &key), Ok(()));
-        key.revoked_at = Some(at(0));
-        assert_eq!(decide(&demo, &key), Err(DenyReason::Revoked));
     }
 }

@@ -1,4 +1,4 @@
-//! What all calls of the API have in common: a deadline, a request id, CORS, and who calls.
+//! What all calls of the API have in common: a deadline, a request id, CORS, and refusals.
 
 use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, PRAGMA};
 use actix_web::{HttpRequest, HttpResponse};
@@ -6,13 +6,10 @@ use tokio::time::timeout;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use crate::credential::api_key::ApiKeyKind;
-use crate::credential::scope::Scope;
 use crate::http::error::ApiError;
-use crate::http::{Edge, cors, keys};
+use crate::http::{Edge, cors};
 use crate::names::organization_id::{OrganizationId, OrganizationName};
 use crate::names::origin::Origin;
-use crate::secret::Secret;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -21,9 +18,9 @@ pub async fn answer(
     request: &HttpRequest,
     edge: &Edge,
     call: &'static str,
+    request_id: Uuid,
     work: impl Future<Output = Result<HttpResponse, ApiError>>,
 ) -> HttpResponse {
-    let request_id = Uuid::now_v7();
     let span = tracing::info_span!("api", call, %request_id);
     let answering = async {
         let answered = timeout(edge.settings().api_deadline, work).await;
@@ -42,32 +39,6 @@ pub async fn answer(
         headers.insert(REQUEST_ID, id);
     }
     cors::with_headers(response, cors::known_origin(request, edge).await.as_ref())
-}
-
-/// The organization whose API key the call carries, if the key has the scope, the organization that
-/// the call names is the same one, and it allows the origin. A publishable key is in everybody's
-/// hands, so it is not enough here, whatever its scopes.
-///
-/// # Errors
-/// 401, 403 or 404.
-pub async fn owner(
-    request: &HttpRequest,
-    edge: &Edge,
-    in_body: Option<Secret>,
-    scope: Scope,
-    named: Option<&str>,
-) -> Result<OrganizationId, ApiError> {
-    let key = keys::presented(request, in_body)?.ok_or_else(no_key)?;
-    let key = edge.app.check_key(&key, scope).await?;
-    if key.kind == ApiKeyKind::Publishable {
-        let text = "a publishable API key is not enough for this; use a secret one";
-        return Err(ApiError::new(403, "insufficient_scope", text));
-    }
-    if let Some(named) = named {
-        check_same(edge, &key.organization, named).await?;
-    }
-    check_origin(edge, &key.organization, cors::origin_of(request)?.as_ref()).await?;
-    Ok(key.organization.clone())
 }
 
 /// Whether a name is that of the organization.

@@ -6,7 +6,7 @@
 
 use actix_web::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_MAX_AGE, HeaderValue, ORIGIN, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, HeaderValue, ORIGIN, VARY,
 };
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -20,9 +20,9 @@ pub async fn preflight(request: HttpRequest, edge: web::Data<Edge>) -> HttpRespo
         Some(origin) => {
             let mut response = HttpResponse::NoContent().finish();
             let headers = response.headers_mut();
-            let methods = HeaderValue::from_static("GET, POST, OPTIONS");
+            let methods = HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE, OPTIONS");
             headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
-            let names = "Content-Type, Authorization, X-Secret-Key, X-API-Key";
+            let names = "Content-Type, Authorization, X-Secret-Key, X-API-Key, If-Match";
             headers.insert(
                 ACCESS_CONTROL_ALLOW_HEADERS,
                 HeaderValue::from_static(names),
@@ -45,8 +45,13 @@ pub fn origin_of(request: &HttpRequest) -> Result<Option<Origin>, ApiError> {
     let origin = header.to_str().ok().and_then(|text| text.parse().ok());
     match origin {
         Some(origin) => Ok(Some(origin)),
-        None => Err(ApiError::new(403, "origin_not_allowed", NOT_ALLOWED)),
+        None => Err(foreign_origin()),
     }
+}
+
+/// An origin that no organization could have allowed.
+pub fn foreign_origin() -> ApiError {
+    ApiError::new(403, "origin_not_allowed", NOT_ALLOWED)
 }
 
 /// The request's origin, if any organization allows it.
@@ -64,6 +69,8 @@ pub fn with_headers(mut response: HttpResponse, origin: Option<&Origin>) -> Http
     headers.append(VARY, HeaderValue::from_static("Origin"));
     if let Some(value) = origin.and_then(|one| HeaderValue::from_str(one.as_str()).ok()) {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, value);
+        let readable = HeaderValue::from_static("ETag, Retry-After, X-Request-Id");
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, readable);
     }
     response
 }
@@ -72,8 +79,5 @@ const NOT_ALLOWED: &str = "no organization allows requests from this web origin;
                            allowed origins of yours";
 
 fn not_allowed() -> HttpResponse {
-    with_headers(
-        ApiError::new(403, "origin_not_allowed", NOT_ALLOWED).response(),
-        None,
-    )
+    with_headers(foreign_origin().response(), None)
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use actix_web::{HttpResponse, web};
 
 use crate::http::Edge;
+use crate::http::body::read_json;
 use crate::http::error::ApiError;
-use crate::http::tokens::read_json;
 use crate::http::watch::{MAX_PAUSE, NotWatched};
 use crate::http::wire::{BeginBody, BeginReply, PauseBody, WatchedBody};
 

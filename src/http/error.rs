@@ -6,6 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 
 use crate::app::api_keys::KeyError;
+use crate::app::api_keys::change::ChangeKeyError;
 use crate::app::doctor::ProbeError;
 use crate::app::organizations::SetupError;
 use crate::app::providers::ProviderError;
@@ -99,7 +100,7 @@ impl ApiError {
         let (status, code) = match self.code {
             "unauthorized" | "organization_not_found" => (401, "invalid_client"),
             "insufficient_scope" => (400, "invalid_scope"),
-            "origin_not_allowed" => (403, "unauthorized_client"),
+            "origin_not_allowed" | "address_not_allowed" => (403, "unauthorized_client"),
             code if OAUTH_CODES.contains(&code) => (self.status, code),
             // What cannot be said in the RFC's words is said by the status.
             _ if matches!(self.status, 408 | 429) || self.status >= 500 => {
@@ -111,6 +112,19 @@ impl ApiError {
             status,
             code,
             ..self
+        }
+    }
+
+    /// The refusal of a good key at OAuth's endpoints: it is about the client, not about what the
+    /// client asks for.
+    pub fn of_client(self) -> Self {
+        match self.code {
+            "insufficient_scope" => Self {
+                status: 400,
+                code: "unauthorized_client",
+                ..self
+            },
+            _ => self,
         }
     }
 
@@ -190,8 +204,32 @@ impl From<KeyError> for ApiError {
     fn from(error: KeyError) -> Self {
         match &error {
             KeyError::Invalid => Self::new(401, "unauthorized", &error.to_string()),
-            KeyError::Scope(_) => Self::new(403, "insufficient_scope", &error.to_string()),
+            KeyError::Address => Self::new(403, "address_not_allowed", &error.to_string()),
+            KeyError::Origin => Self::new(403, "origin_not_allowed", &error.to_string()),
+            KeyError::Kind | KeyError::Scope(_) => {
+                Self::new(403, "insufficient_scope", &error.to_string())
+            }
+            KeyError::NoRootKey => Self::new(403, "no_root_key", &error.to_string()),
             KeyError::Store(_) => Self::unavailable(&error),
+        }
+    }
+}
+
+impl From<ChangeKeyError> for ApiError {
+    fn from(error: ChangeKeyError) -> Self {
+        let text = error.to_string();
+        match error {
+            ChangeKeyError::NoSuchKey => Self::new(404, "not_found", &text),
+            ChangeKeyError::Wrong(_) | ChangeKeyError::NoSuchRights(_) => {
+                Self::invalid_request(&text)
+            }
+            ChangeKeyError::Setup(error) => error.into(),
+            ChangeKeyError::Beyond(_) => Self::new(403, "insufficient_scope", &text),
+            ChangeKeyError::NotLive => Self::new(409, "conflict", &text),
+            ChangeKeyError::Changed => Self::new(412, "precondition_failed", &text),
+            ChangeKeyError::TooMany => Self::new(409, "too_many_keys", &text),
+            ChangeKeyError::Unconfirmed(_) => Self::unconfirmed(&text),
+            ChangeKeyError::Store(error) => Self::unavailable(&error),
         }
     }
 }

@@ -8,8 +8,8 @@ use actix_web::{HttpResponse, web};
 use crate::app::providers::{ProviderError, ProviderView};
 use crate::app::revoke::selector::Selector;
 use crate::http::Edge;
+use crate::http::body::read_json;
 use crate::http::error::ApiError;
-use crate::http::tokens::read_json;
 use crate::http::wire::{
     InspectBody, InspectReply, ProviderReply, ProvidersBody, ProvidersReply, RevokeBody,
     RevokeReply,

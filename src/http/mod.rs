@@ -1,14 +1,19 @@
 //! The HTTP edge: routes, who may call them, wire forms, and the one mapping of errors to statuses.
 
+pub mod address;
 pub mod api;
+pub mod api_keys;
+pub mod body;
 pub mod cors;
 pub mod doctor;
 pub mod error;
+pub mod gate;
 pub mod health;
 pub mod hooks;
 pub mod keys;
 pub mod local;
 pub mod oauth;
+pub mod query;
 pub mod raw_targets;
 pub mod routes;
 pub mod server;
@@ -21,6 +26,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use crate::app::App;
 use crate::hooks::connection::BrokerConnection;
@@ -42,6 +49,8 @@ pub struct Settings {
     pub public_url: Option<String>,
     /// The longest hook body, in bytes. A client certificate or a payload may be part of it.
     pub hook_body_limit: usize,
+    /// Proxies whose word about who asked them is taken.
+    pub trusted_proxies: Vec<IpNet>,
     /// The most hooks that are answered at a time.
     pub hooks_in_flight: i64,
     /// The longest body of an API call, in bytes.
@@ -59,6 +68,7 @@ impl Default for Settings {
             public_url: None,
             hook_deadline: Duration::from_secs(1),
             hook_body_limit: 1024 * 1024,
+            trusted_proxies: Vec::new(),
             hooks_in_flight: 4_096,
             api_body_limit: 64 * 1024,
             api_deadline: Duration::from_secs(5),

@@ -4,8 +4,6 @@
 //! A client authenticates with an API key as its `client_secret`; `client_id` is the key's id or the
 //! organization. A browser or an app has no secret: its `client_id` is the organization.
 
-use std::sync::Arc;
-
 use actix_web::http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, AUTHORIZATION, CACHE_CONTROL, HeaderValue,
 };
@@ -13,20 +11,19 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::app::api_keys::KeyError;
 use crate::app::revoke::selector::Selector;
 use crate::app::tokens::ExchangeRequest;
+use crate::app::tokens::known::KnownToken;
 use crate::app::tokens::mint::Narrowing;
-use crate::credential::api_key::{ApiKey, ApiKeyKind};
 use crate::credential::holder::Standing;
-use crate::credential::scope::Scope;
 use crate::credential::terms::Limits;
 use crate::hooks::form::Form;
-use crate::http::api::{answer, check_origin, check_same, missing};
+use crate::http::api::{check_origin, check_same, missing};
 use crate::http::error::ApiError;
+use crate::http::gate::Call;
 use crate::http::wire::{IntrospectReply, MetadataReply, OauthTokenReply};
-use crate::http::{Edge, cors, keys};
-use crate::names::organization_id::{OrganizationId, OrganizationName};
+use crate::http::{Edge, keys};
+use crate::names::organization_id::OrganizationName;
 use crate::secret::Secret;
 
 const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
@@ -38,36 +35,12 @@ const SUBJECT_TYPES: [&str; 3] = [
     "urn:ietf:params:oauth:token-type:jwt",
 ];
 
-/// Who calls.
-struct Client {
-    /// Its key, if it has one and it is good.
-    key: Option<Arc<ApiKey>>,
-    /// The organization that it names.
-    named: Option<String>,
-}
-
 /// `POST /oauth/token`
-pub async fn token(
-    request: HttpRequest,
-    body: web::Payload,
-    edge: web::Data<Edge>,
-) -> HttpResponse {
-    let work = async {
-        try_token(&request, body, &edge)
-            .await
-            .map_err(ApiError::in_oauth)
-    };
-    answer(&request, &edge, "oauth_token", work).await
-}
-
-async fn try_token(
-    request: &HttpRequest,
-    body: web::Payload,
-    edge: &Edge,
-) -> Result<HttpResponse, ApiError> {
-    let body = read_body(body, edge).await?;
-    let mut form = Parameters::read(&body)?;
-    let client = Client::of(request, &mut form, edge, Scope::TokensExchange).await?;
+///
+/// # Errors
+/// As RFC 6749 and RFC 8693 say.
+pub async fn token(call: Call) -> Result<HttpResponse, ApiError> {
+    let mut form = Parameters::read(&call.body)?;
     match form.take("grant_type")?.as_deref() {
         Some(TOKEN_EXCHANGE) => {}
         Some(_) => {
@@ -91,21 +64,25 @@ async fn try_token(
     if form.take("actor_token")?.is_some() {
         return Err(ApiError::invalid_request("actor_token is not supported"));
     }
-    let organization = client.organization(&mut form, edge).await?;
+    let organization = organization(&call, &mut form).await?;
     let narrowing = Narrowing {
         client_id: None,
         limits: form.take("scope")?.map(|text| limits(&text)).transpose()?,
     };
-    let origin = cors::origin_of(request)?;
     let exchange = ExchangeRequest {
         organization,
         provider: None,
         integration_id: None,
         token: &subject,
         ttl_seconds: None,
-        origin: origin.as_ref(),
+        origin: call.caller.whence().origin.as_ref(),
+        rules: call.rules(),
     };
-    let minted = edge.app.exchange_narrowed(&exchange, &narrowing).await?;
+    let minted = call
+        .edge
+        .app
+        .exchange_narrowed(&exchange, &narrowing)
+        .await?;
     Ok(HttpResponse::Ok().json(OauthTokenReply::new(&minted, ACCESS_TOKEN)))
 }
 
@@ -130,35 +107,22 @@ fn limits(scope: &str) -> Result<Limits, ApiError> {
 }
 
 /// `POST /oauth/revoke`
-pub async fn revoke(
-    request: HttpRequest,
-    body: web::Payload,
-    edge: web::Data<Edge>,
-) -> HttpResponse {
-    let work = async {
-        try_revoke(&request, body, &edge)
-            .await
-            .map_err(ApiError::in_oauth)
-    };
-    answer(&request, &edge, "oauth_revoke", work).await
-}
-
-async fn try_revoke(
-    request: &HttpRequest,
-    body: web::Payload,
-    edge: &Edge,
-) -> Result<HttpResponse, ApiError> {
-    let body = read_body(body, edge).await?;
-    let mut form = Parameters::read(&body)?;
-    let client = Client::of(request, &mut form, edge, Scope::TokensRevoke).await?;
-    client.refuse_publishable()?;
+///
+/// # Errors
+/// As RFC 7009 says.
+pub async fn revoke(call: Call) -> Result<HttpResponse, ApiError> {
+    let mut form = Parameters::read(&call.body)?;
+    let edge = &call.edge;
+    check_client(&call).await?;
     let token = form.take("token")?.ok_or_else(|| missing("token"))?;
     let known = edge.app.known_token(&Secret::new(token)).await?;
-    // What is not the client's to revoke is no token to it, and that is no error (section 2.2).
-    let own = known.filter(|known| client.may_see(&known.organization.id));
-    if let Some(known) = own {
+    // Whoever shows the whole token may end it; a key ends those of its organization only. What is
+    // not the client's to revoke is no token to it, and that is no error (section 2.2).
+    let owner = call.caller.organization();
+    let may_see = |known: &KnownToken| owner.is_none_or(|owner| known.organization.id == *owner);
+    if let Some(known) = known.filter(may_see) {
         let (id, organization) = (known.id, &known.organization.id);
-        check_origin(edge, organization, cors::origin_of(request)?.as_ref()).await?;
+        check_origin(edge, organization, call.caller.whence().origin.as_ref()).await?;
         edge.app
             .revoke_of(Some(organization), Selector::Token(id))
             .await?;
@@ -167,35 +131,18 @@ async fn try_revoke(
 }
 
 /// `POST /oauth/introspect`
-pub async fn introspect(
-    request: HttpRequest,
-    body: web::Payload,
-    edge: web::Data<Edge>,
-) -> HttpResponse {
-    let work = async {
-        try_introspect(&request, body, &edge)
-            .await
-            .map_err(ApiError::in_oauth)
-    };
-    answer(&request, &edge, "oauth_introspect", work).await
-}
-
-async fn try_introspect(
-    request: &HttpRequest,
-    body: web::Payload,
-    edge: &Edge,
-) -> Result<HttpResponse, ApiError> {
-    let body = read_body(body, edge).await?;
-    let mut form = Parameters::read(&body)?;
-    let client = Client::of(request, &mut form, edge, Scope::TokensRevoke).await?;
-    client.refuse_publishable()?;
-    let key = client.key.as_ref().ok_or_else(invalid_client)?;
-    let origin = cors::origin_of(request)?;
-    check_origin(edge, &key.organization, origin.as_ref()).await?;
+///
+/// # Errors
+/// As RFC 7662 says.
+pub async fn introspect(call: Call) -> Result<HttpResponse, ApiError> {
+    let mut form = Parameters::read(&call.body)?;
+    let edge = &call.edge;
+    check_client(&call).await?;
+    let owner = call.owner()?;
     let token = form.take("token")?.ok_or_else(|| missing("token"))?;
     let known = edge.app.known_token(&Secret::new(token)).await?;
     let now = edge.app.now();
-    let known = known.filter(|known| known.organization.id == key.organization);
+    let known = known.filter(|known| known.organization.id == *owner);
     let known = known.filter(|known| known.standing(now) == Standing::Live);
     let reply = known.map_or_else(IntrospectReply::default, |known| {
         IntrospectReply::active(&known)
@@ -217,85 +164,60 @@ pub async fn metadata(edge: web::Data<Edge>) -> HttpResponse {
     response
 }
 
-impl Client {
-    /// Reads who calls, from `Authorization` or the body, but not both (RFC 6749 section 2.3).
-    async fn of(
-        request: &HttpRequest,
-        form: &mut Parameters<'_>,
-        edge: &Edge,
-        scope: Scope,
-    ) -> Result<Self, ApiError> {
-        let posted = (form.take("client_id")?, form.take("client_secret")?);
-        let (id, secret) = match basic(request)? {
-            Some(_) if posted.1.is_some() => {
-                let text = "the client authenticates in two ways at once";
-                return Err(ApiError::invalid_request(text));
-            }
-            Some((id, secret)) => (Some(id), Some(secret)),
-            None => {
-                let secret = posted.1.map(Secret::new);
-                (posted.0, keys::presented(request, secret)?)
-            }
-        };
-        let Some(secret) = secret else {
-            return Ok(Self {
-                key: None,
-                named: id,
-            });
-        };
-        let key = match edge.app.check_key(&secret, scope).await {
-            Err(KeyError::Scope(_)) => {
-                let text = format!("the API key lacks the scope `{}`", scope.as_str());
-                return Err(ApiError::new(400, "unauthorized_client", &text));
-            }
-            checked => checked?,
-        };
-        let id = id.filter(|id| *id != key.id.to_string() && !id.is_empty());
-        if let Some(named) = &id {
-            check_same(edge, &key.organization, named).await?;
+/// Who the client says it is and the key that it shows, in `Authorization` or the body, but not both
+/// (RFC 6749 section 2.3).
+///
+/// # Errors
+/// 400 for a body that is no form or a client that shows two keys, 401 for what is none.
+pub fn shown(
+    request: &HttpRequest,
+    body: &[u8],
+) -> Result<(Option<String>, Option<Secret>), ApiError> {
+    let mut form = Parameters::read(body)?;
+    let posted = (form.take("client_id")?, form.take("client_secret")?);
+    match basic(request)? {
+        Some(_) if posted.1.is_some() => {
+            let text = "the client authenticates in two ways at once";
+            Err(ApiError::invalid_request(text))
         }
-        Ok(Self {
-            key: Some(key),
-            named: None,
-        })
+        Some((id, secret)) => Ok((Some(id), Some(secret))),
+        None => {
+            let secret = posted.1.map(Secret::new);
+            Ok((posted.0, keys::presented(request, secret)?))
+        }
     }
+}
 
-    /// The organization of the client, which `audience` may name as well.
-    async fn organization(
-        self,
-        form: &mut Parameters<'_>,
-        edge: &Edge,
-    ) -> Result<OrganizationName, ApiError> {
-        let audience = form.take("audience")?;
-        if let Some(key) = &self.key {
-            if let Some(audience) = audience {
-                let same = check_same(edge, &key.organization, &audience).await;
-                same.map_err(|_| invalid_target())?;
-            }
-            return Ok(OrganizationName::Id(key.organization.clone()));
-        }
-        let named = self.named.ok_or_else(invalid_client)?;
-        if audience.is_some_and(|audience| audience != named) {
-            return Err(invalid_target());
-        }
-        named.parse().map_err(|_| invalid_client())
+/// Whether the client is who it says: its `client_id` is its key's id or its organization.
+async fn check_client(call: &Call) -> Result<(), ApiError> {
+    if let (Some(key), Some(id)) = (call.caller.key(), &call.client_id)
+        && *id != key.id.to_string()
+        && !id.is_empty()
+    {
+        check_same(&call.edge, &key.organization, id).await?;
     }
+    Ok(())
+}
 
-    /// Whoever shows the whole token may end it; a key ends those of its organization only.
-    fn may_see(&self, organization: &OrganizationId) -> bool {
-        self.key
-            .as_ref()
-            .is_none_or(|key| key.organization == *organization)
-    }
-
-    fn refuse_publishable(&self) -> Result<(), ApiError> {
-        let key = self.key.as_ref();
-        if key.is_some_and(|key| key.kind == ApiKeyKind::Publishable) {
-            let text = "a publishable API key is not enough for this";
-            return Err(ApiError::new(400, "unauthorized_client", text));
+/// The organization of the client, which `audience` may name as well.
+async fn organization(
+    call: &Call,
+    form: &mut Parameters<'_>,
+) -> Result<OrganizationName, ApiError> {
+    check_client(call).await?;
+    let audience = form.take("audience")?;
+    if let Some(owner) = call.caller.organization() {
+        if let Some(audience) = audience {
+            let same = check_same(&call.edge, owner, &audience).await;
+            same.map_err(|_| invalid_target())?;
         }
-        Ok(())
+        return Ok(OrganizationName::Id(owner.clone()));
     }
+    let named = call.client_id.as_ref().ok_or_else(invalid_client)?;
+    if audience.is_some_and(|audience| audience != *named) {
+        return Err(invalid_target());
+    }
+    named.parse().map_err(|_| invalid_client())
 }
 
 /// The two halves of `Authorization: Basic`; `None`: there is none.
@@ -336,18 +258,6 @@ fn invalid_client() -> ApiError {
 
 fn invalid_target() -> ApiError {
     ApiError::new(400, "invalid_target", "the audience is the organization")
-}
-
-async fn read_body(body: web::Payload, edge: &Edge) -> Result<web::Bytes, ApiError> {
-    let limit = edge.settings().api_body_limit;
-    match body.to_bytes_limited(limit).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(_)) => Err(ApiError::invalid_request("the body could not be received")),
-        Err(_) => {
-            let text = format!("the body is longer than {limit} bytes");
-            Err(ApiError::new(413, "invalid_request", &text))
-        }
-    }
 }
 
 /// The parameters of a call, each once; an empty one counts as left out (RFC 6749 section 3.2).

@@ -1,5 +1,7 @@
 //! Published JSON names, here and nowhere else.
 
+pub mod keys;
+
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
@@ -22,7 +24,7 @@ use crate::org::claim_path::ClaimPath;
 use crate::org::organization::Organization;
 use crate::org::provider::{Provider, ProviderKey};
 use crate::secret::Secret;
-use crate::store::port::TokenPlace;
+use crate::store::list::ListPlace;
 use crate::store::status::{SharedStatus, Status};
 
 /// The body of every error.
@@ -195,18 +197,18 @@ pub fn permissions(limits: Option<&Limits>) -> Vec<&'static str> {
 }
 
 /// A place in a list, as a text without a meaning for others.
-fn cursor_text(place: &TokenPlace) -> String {
-    let text = format!("{} {} {}", place.shard, place.ends, place.name);
+pub fn cursor_text(place: &ListPlace) -> String {
+    let text = format!("{} {} {}", place.shard, place.order, place.name);
     URL_SAFE_NO_PAD.encode(text)
 }
 
 /// Reads it back; `None`: it is none.
-pub fn cursor(text: &str) -> Option<TokenPlace> {
+pub fn cursor(text: &str) -> Option<ListPlace> {
     let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
     let mut parts = text.splitn(3, ' ');
-    Some(TokenPlace {
+    Some(ListPlace {
         shard: parts.next()?.parse().ok()?,
-        ends: parts.next()?.parse().ok()?,
+        order: parts.next()?.parse().ok()?,
         name: parts.next()?.to_owned(),
     })
 }
@@ -818,7 +820,13 @@ fn provider_id<'de, D: serde::Deserializer<'de>>(
     Ok(text.map(|text| text.parse().unwrap_or(Uuid::nil())))
 }
 
-fn secret<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+/// Reads a text that is a secret.
+///
+/// # Errors
+/// When it is none.
+pub fn secret<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Secret>, D::Error> {
     Ok(Option::<String>::deserialize(deserializer)?.map(Secret::new))
 }
 

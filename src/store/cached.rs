@@ -20,9 +20,8 @@ use crate::names::organization_id::OrganizationId;
 use crate::store::flights::{Flights, Loaded};
 use crate::store::freshness::{Freshness, Noted};
 use crate::store::generations::Generation;
-use crate::store::port::{
-    Confirmation, Found, ListedTokens, Revision, Store, StoreError, TokenPlace, Write,
-};
+use crate::store::list::{ListKind, ListPlace, Listed};
+use crate::store::port::{Confirmation, Found, Revision, Store, StoreError, Write};
 use crate::store::record::RecordKey;
 use crate::store::status::{Place, Status};
 
@@ -303,23 +302,25 @@ impl Store for Cached {
         self.parts.inner.place(key).await
     }
 
-    async fn list_tokens(
+    async fn list(
         &self,
+        kind: ListKind,
         organization: &OrganizationId,
         now: Timestamp,
-        from: Option<TokenPlace>,
+        from: Option<ListPlace>,
         limit: usize,
-    ) -> Result<ListedTokens, StoreError> {
+    ) -> Result<Listed, StoreError> {
         let inner = &self.parts.inner;
-        inner.list_tokens(organization, now, from, limit).await
+        inner.list(kind, organization, now, from, limit).await
     }
 
-    async fn count_tokens(
+    async fn count(
         &self,
+        kind: ListKind,
         organization: &OrganizationId,
         now: Timestamp,
     ) -> Result<u64, StoreError> {
-        self.parts.inner.count_tokens(organization, now).await
+        self.parts.inner.count(kind, organization, now).await
     }
 
     fn status(&self) -> Status {

@@ -5,7 +5,7 @@
 //! `fsync` each. A write is answered after the commit that holds it is durable.
 
 mod inventory;
-mod tokens;
+mod lists;
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -24,8 +24,9 @@ use tokio::sync::oneshot;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::names::organization_id::OrganizationId;
-use crate::store::embedded::tokens::TokenList;
-use crate::store::port::{Found, ListedTokens, Revision, Store, StoreError, TokenPlace, Write};
+use crate::store::embedded::lists::Lists;
+use crate::store::list::{ListKind, ListPlace, Listed};
+use crate::store::port::{Found, Revision, Store, StoreError, Write};
 use crate::store::record::{Record, RecordKey};
 use crate::store::status::{Place, Status};
 
@@ -223,22 +224,24 @@ impl Store for Embedded {
         }))
     }
 
-    async fn list_tokens(
+    async fn list(
         &self,
+        kind: ListKind,
         organization: &OrganizationId,
         now: Timestamp,
-        from: Option<TokenPlace>,
+        from: Option<ListPlace>,
         limit: usize,
-    ) -> Result<ListedTokens, StoreError> {
-        tokens::list(&self.database, organization, now, from, limit).map_err(unavailable)
+    ) -> Result<Listed, StoreError> {
+        lists::list(&self.database, kind, organization, now, from, limit).map_err(unavailable)
     }
 
-    async fn count_tokens(
+    async fn count(
         &self,
+        kind: ListKind,
         organization: &OrganizationId,
         _now: Timestamp,
     ) -> Result<u64, StoreError> {
-        tokens::count(&self.database, organization).map_err(unavailable)
+        lists::count(&self.database, kind, organization).map_err(unavailable)
     }
 
     fn status(&self) -> Status {
@@ -348,7 +351,7 @@ struct Tables<'a> {
     records: Table<'a, &'static str, (u64, i64, &'static str)>,
     expiries: Table<'a, (i64, &'static str), ()>,
     counters: Table<'a, &'static str, u64>,
-    tokens: TokenList<'a>,
+    lists: Lists<'a>,
 }
 
 impl<'a> Tables<'a> {
@@ -357,7 +360,7 @@ impl<'a> Tables<'a> {
             records: transaction.open_table(RECORDS)?,
             expiries: transaction.open_table(EXPIRIES)?,
             counters: transaction.open_table(COUNTERS)?,
-            tokens: TokenList::open(transaction)?,
+            lists: Lists::open(transaction)?,
         })
     }
 
@@ -373,15 +376,16 @@ impl<'a> Tables<'a> {
         if let Some((_, expiry)) = current {
             self.expiries.remove((expiry, key.as_str()))?;
         }
-        if matches!(write.key, RecordKey::Token(_)) {
+        // The row of a token moves with its end; others stay until their record goes.
+        if matches!(write.key, RecordKey::Token(_)) || write.record.is_none() {
             let text = self.records.get(key.as_str())?;
             let text = text.map(|row| row.value().2.to_owned());
             if let Some(text) = text {
-                self.tokens.remove(&key, &text)?;
+                self.lists.remove(&key, &text)?;
             }
-            if let Some(record) = &write.record {
-                self.tokens.insert(&write.key, record)?;
-            }
+        }
+        if let Some(record) = &write.record {
+            self.lists.insert(&write.key, record)?;
         }
         let revision = self.next_revision()?;
         match &write.record {
@@ -416,8 +420,8 @@ impl<'a> Tables<'a> {
         for (expiry, key) in &expired {
             self.expiries.remove((*expiry, key.as_str()))?;
             let removed = self.records.remove(key.as_str())?;
-            if let Some(row) = removed {
-                self.tokens.remove(key, row.value().2)?;
+            if let Some(row) = removed.filter(|_| key.starts_with("token:")) {
+                self.lists.remove(key, row.value().2)?;
             }
         }
         Ok(expired.len())
@@ -426,7 +430,12 @@ impl<'a> Tables<'a> {
 
 fn make_tables(database: &Database) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
-    Tables::open(&transaction)?;
+    let unlisted = lists::are_missing(&transaction)?;
+    let mut tables = Tables::open(&transaction)?;
+    if unlisted {
+        lists::fill(&mut tables.lists, &tables.records)?;
+    }
+    drop(tables);
     Ok(transaction.commit()?)
 }
 

@@ -4,7 +4,9 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use crate::store::list::ListRow;
 use crate::store::port::{Revision, Store, StoreError};
+use crate::store::record::RecordKey;
 
 /// One thing in a store, as it lies there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,4 +54,7 @@ pub trait Inventory: Store {
     /// # Errors
     /// [`StoreError::Conflict`] when nothing lies there.
     async fn set_aside(&self, name: &str) -> Result<String, StoreError>;
+
+    /// Whether a record's row is in its list.
+    async fn is_listed(&self, key: &RecordKey, row: &ListRow) -> Result<bool, StoreError>;
 }

@@ -8,6 +8,7 @@ pub mod flights;
 pub mod freshness;
 pub mod generations;
 pub mod inventory;
+pub mod list;
 pub mod port;
 pub mod record;
 pub mod redis;

@@ -12,9 +12,8 @@ use tokio::try_join;
 
 use crate::clock::Stopwatch;
 use crate::names::organization_id::OrganizationId;
-use crate::names::token_id::TokenId;
-use crate::names::username::LocalName;
 use crate::store::generations::Generation;
+use crate::store::list::{ListKind, ListPlace, Listed};
 use crate::store::record::{BadRecord, Kept, Record, RecordKey};
 use crate::store::status::{Place, Status};
 
@@ -54,63 +53,6 @@ pub struct Confirmation {
     pub confirmed: usize,
     /// The replicas that have the change, where the settings ask for some.
     pub replicas: Option<usize>,
-}
-
-/// A place in the list of an organization's tokens: behind the one that it names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TokenPlace {
-    /// The part of a shared store; 0 where there are none.
-    pub shard: usize,
-    /// When the token ends, in seconds of Unix time.
-    pub ends: i64,
-    /// The token, as the list names it.
-    pub name: String,
-}
-
-/// A token in the list of its organization.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedToken {
-    /// Which token.
-    pub id: TokenId,
-    /// Whose, in its organization.
-    pub holder: LocalName,
-}
-
-/// Some of an organization's tokens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedTokens {
-    /// Ordered by their ends, within each part of a shared store. One whose end moves while the list
-    /// is read may come twice.
-    pub tokens: Vec<ListedToken>,
-    /// Where to go on; `None`: these were the last.
-    pub next: Option<TokenPlace>,
-}
-
-impl TokenPlace {
-    /// Before every token of this part that ends after `now`.
-    pub fn start(shard: usize, now: i64) -> Self {
-        Self {
-            shard,
-            ends: now.saturating_add(1),
-            name: String::new(),
-        }
-    }
-}
-
-impl ListedToken {
-    /// As the list names it.
-    pub fn name(id: &TokenId, holder: &LocalName) -> String {
-        format!("{id}:{holder}")
-    }
-
-    /// Reads a name; `None`: it is none.
-    pub fn parse(name: &str) -> Option<Self> {
-        let (id, holder) = name.split_once(':')?;
-        Some(Self {
-            id: id.parse().ok()?,
-            holder: holder.parse().ok()?,
-        })
-    }
 }
 
 /// What became of a record that was looked at in order to change it.
@@ -226,21 +168,23 @@ pub trait Store: Send + Sync + 'static {
     /// Where the record lies; `None`: there is none.
     async fn place(&self, key: &RecordKey) -> Result<Option<Place>, StoreError>;
 
-    /// Some tokens of an organization that end after `now`, from the start or from where an earlier
-    /// call ended. Revoked ones are among them until their time is up.
-    async fn list_tokens(
+    /// Some rows of a list of an organization, from the start or from where an earlier call ended.
+    /// Tokens that have ended by `now` are left out.
+    async fn list(
         &self,
+        _kind: ListKind,
         _organization: &OrganizationId,
         _now: Timestamp,
-        _from: Option<TokenPlace>,
+        _from: Option<ListPlace>,
         _limit: usize,
-    ) -> Result<ListedTokens, StoreError> {
+    ) -> Result<Listed, StoreError> {
         Err(StoreError::Unavailable("this store has no list".into()))
     }
 
     /// How many there are.
-    async fn count_tokens(
+    async fn count(
         &self,
+        _kind: ListKind,
         _organization: &OrganizationId,
         _now: Timestamp,
     ) -> Result<u64, StoreError> {
@@ -268,6 +212,35 @@ pub async fn create<T: Kept>(
     let write = Write {
         key: T::key(key),
         expected: None,
+        record: Some(record.into_record()),
+    };
+    store.put(write).await
+}
+
+/// Reads a typed record and its state.
+///
+/// # Errors
+/// The store's.
+pub async fn read_state<T: Kept>(
+    store: &dyn Store,
+    key: &T::Key,
+) -> Result<Option<(Arc<T>, Revision)>, StoreError> {
+    find(store, &T::key(key)).await
+}
+
+/// Changes a record that is still in a state.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when it is in another.
+pub async fn replace<T: Kept>(
+    store: &dyn Store,
+    key: &T::Key,
+    state: Revision,
+    record: T,
+) -> Result<Revision, StoreError> {
+    let write = Write {
+        key: T::key(key),
+        expected: Some(state),
         record: Some(record.into_record()),
     };
     store.put(write).await

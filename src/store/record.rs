@@ -1,7 +1,8 @@
 //! What the store holds: typed records under typed keys, as versioned JSON.
 //!
 //! Version 1 wrote every record as its type is. Version 2 writes holders and token indexes in the
-//! forms of [`compact`], and marks of revocation, which version 1 would not have heeded.
+//! forms of [`compact`], and marks of revocation, which version 1 would not have heeded. Version 3 is
+//! an API key with rules of its own, which version 2 would not have heeded either.
 
 pub mod compact;
 mod key;
@@ -15,7 +16,7 @@ use uuid::Uuid;
 
 use crate::acl::document::{self, Mistake};
 use crate::acl::rule::Acl;
-use crate::credential::api_key::ApiKey;
+use crate::credential::api_key::{ApiKey, KeyLastUse};
 use crate::credential::holder::Holder;
 use crate::names::key_id::ApiKeyId;
 use crate::names::organization_id::OrganizationId;
@@ -30,6 +31,8 @@ pub use crate::store::record::key::{NotAKey, RecordKey, SHARDS, shard_of};
 
 /// The version that this code writes. Older ones are read; unknown fields are ignored.
 const VERSION: u16 = 2;
+/// The version of an API key that is narrower than version 2 can say.
+const NARROWED_KEY: u16 = 3;
 
 /// A record. Cloning one costs a reference count.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +51,8 @@ pub enum Record {
     ApiKey(Arc<ApiKey>),
     /// Under [`RecordKey::Origin`].
     Origin(Arc<KnownOrigin>),
+    /// Under [`RecordKey::KeyUse`].
+    KeyUse(Arc<KeyLastUse>),
 }
 
 /// Which organization a UUID is the alias of.
@@ -146,6 +151,7 @@ kept!(Holder, Username, Holder);
 kept!(TokenIndex, TokenId, Token);
 kept!(ApiKey, ApiKeyId, ApiKey);
 kept!(KnownOrigin, Origin, Origin);
+kept!(KeyLastUse, ApiKeyId, KeyUse);
 
 impl Policy {
     /// Reads and compiles a document.
@@ -200,6 +206,7 @@ impl Record {
         match self {
             Record::Holder(holder) => holder.expires_at(),
             Record::Token(index) => Some(index.expires_at),
+            Record::KeyUse(used) => Some(used.kept_until()),
             Record::Organization(_)
             | Record::Alias(_)
             | Record::Policy(_)
@@ -214,7 +221,11 @@ impl Record {
             Record::Organization(record) => Some(RecordKey::Organization(record.id.clone())),
             Record::Holder(record) => Some(RecordKey::Holder(record.username())),
             Record::ApiKey(record) => Some(RecordKey::ApiKey(record.id)),
-            Record::Alias(_) | Record::Policy(_) | Record::Token(_) | Record::Origin(_) => None,
+            Record::Alias(_)
+            | Record::Policy(_)
+            | Record::Token(_)
+            | Record::Origin(_)
+            | Record::KeyUse(_) => None,
         }
     }
 
@@ -226,8 +237,9 @@ impl Record {
             Record::Policy(record) => encode(&**record),
             Record::Holder(record) => encode(&HolderText::from(&**record)),
             Record::Token(record) => encode(&IndexText::from(&**record)),
-            Record::ApiKey(record) => encode(&**record),
+            Record::ApiKey(record) => encode_as(key_version(record), &**record),
             Record::Origin(record) => encode(&**record),
+            Record::KeyUse(record) => encode(&**record),
         }
     }
 
@@ -241,6 +253,7 @@ impl Record {
             Record::Token(record) => serde_json::to_value(&**record),
             Record::ApiKey(record) => serde_json::to_value(&**record),
             Record::Origin(record) => serde_json::to_value(&**record),
+            Record::KeyUse(record) => serde_json::to_value(&**record),
         };
         let mut value = value.expect("records have text keys and finite numbers");
         redact(&mut value);
@@ -258,14 +271,25 @@ impl Record {
             RecordKey::Policy(_) => Record::Policy(decode(text)?),
             RecordKey::Holder(username) => Record::Holder(decode_holder(username, text)?),
             RecordKey::Token(_) => Record::Token(decode_index(text)?),
-            RecordKey::ApiKey(_) => Record::ApiKey(decode(text)?),
+            RecordKey::ApiKey(_) => Record::ApiKey(decode_up_to(NARROWED_KEY, text)?),
             RecordKey::Origin(_) => Record::Origin(decode(text)?),
+            RecordKey::KeyUse(_) => Record::KeyUse(decode(text)?),
         })
     }
 }
 
+/// The oldest version that heeds all that is in the record.
+fn key_version(key: &ApiKey) -> u16 {
+    let is_plain = key.rules.is_empty() && key.replaced.is_none();
+    if is_plain { VERSION } else { NARROWED_KEY }
+}
+
 fn encode<T: Serialize>(record: &T) -> String {
-    serde_json::to_string(&Envelope { v: VERSION, record })
+    encode_as(VERSION, record)
+}
+
+fn encode_as<T: Serialize>(v: u16, record: &T) -> String {
+    serde_json::to_string(&Envelope { v, record })
         .expect("records have text keys and finite numbers, which JSON can hold")
 }
 
@@ -292,15 +316,19 @@ fn contradictory() -> BadRecord {
 }
 
 fn decode<T: DeserializeOwned>(text: &str) -> Result<Arc<T>, BadRecord> {
+    decode_up_to(VERSION, text)
+}
+
+fn decode_up_to<T: DeserializeOwned>(newest: u16, text: &str) -> Result<Arc<T>, BadRecord> {
     #[derive(Deserialize)]
     struct JustVersion {
         v: u16,
     }
     match serde_json::from_str::<Envelope<T>>(text) {
-        Ok(envelope) if envelope.v <= VERSION => Ok(Arc::new(envelope.record)),
+        Ok(envelope) if envelope.v <= newest => Ok(Arc::new(envelope.record)),
         Ok(envelope) => Err(BadRecord::Newer(envelope.v)),
         Err(error) => match serde_json::from_str::<JustVersion>(text) {
-            Ok(JustVersion { v }) if v > VERSION => Err(BadRecord::Newer(v)),
+            Ok(JustVersion { v }) if v > newest => Err(BadRecord::Newer(v)),
             _ => Err(BadRecord::Unreadable(format!(
                 "{:?} error",
                 error.classify()

@@ -80,6 +80,7 @@ async fn login(app: &App, organization: &OrganizationId) -> MintedToken {
         token: &Secret::new(sign(&claims)),
         ttl_seconds: None,
         origin: None,
+        rules: None,
     };
     app.exchange(&request).await.unwrap()
 }

@@ -6,8 +6,9 @@ use jiff::SignedDuration;
 
 use crate::app::App;
 use crate::app::tokens::mint::{Draft, Narrowing};
-use crate::app::tokens::{ExchangeError, MintedToken};
+use crate::app::tokens::{ExchangeError, MintedToken, capped};
 use crate::credential::holder::HolderIdentity;
+use crate::credential::key_rules::KeyRules;
 use crate::names::claims::Claims;
 use crate::names::organization_id::{OrganizationId, OrganizationName};
 use crate::names::origin::Origin;
@@ -44,6 +45,8 @@ pub struct CreateRequest<'a> {
     pub narrowing: &'a Narrowing,
     /// The web origin of the page that asks; `None`: not a browser.
     pub origin: Option<&'a Origin>,
+    /// The rules of the key that asks: they narrow what is minted.
+    pub rules: Option<&'a KeyRules>,
 }
 
 impl App {
@@ -83,6 +86,9 @@ impl App {
         if let Some(email) = &email {
             claims.insert("email", email);
         }
+        let key = request.rules;
+        let narrowing = request.narrowing.within_key(key);
+        let narrowing = &narrowing.ok_or(ExchangeError::NotNarrower)?;
         let longest = SignedDuration::from_secs(LONGEST_TOKEN_LIFE.as_secs() as i64);
         self.mint(Draft {
             organization: &organization,
@@ -92,8 +98,8 @@ impl App {
                 subject: subject.to_owned(),
             },
             claims,
-            narrowing: request.narrowing,
-            ttl_seconds: request.ttl_seconds,
+            narrowing,
+            ttl_seconds: capped(request.ttl_seconds, key, &organization),
             latest: self.now() + longest,
             replaces: request.replace_existing,
             subject: subject.to_owned(),

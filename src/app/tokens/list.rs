@@ -12,7 +12,8 @@ use crate::names::organization_id::OrganizationId;
 use crate::names::token_id::TokenId;
 use crate::names::username::{LocalName, Username};
 use crate::org::organization::{Organization, native_name};
-use crate::store::port::{self, StoreError, TokenPlace};
+use crate::store::list::{ListKind, ListPlace, ListedToken};
+use crate::store::port::{self, StoreError};
 
 /// The most tokens of one page.
 pub const MAX_PAGE: usize = 200;
@@ -63,7 +64,7 @@ pub struct TokenPage {
     /// At most as many as were asked for; there may be fewer, or none, and more to come.
     pub tokens: Vec<TokenEntry>,
     /// Where to go on; `None`: these were the last.
-    pub next: Option<TokenPlace>,
+    pub next: Option<ListPlace>,
 }
 
 impl App {
@@ -75,7 +76,7 @@ impl App {
         &self,
         organization: &OrganizationId,
         filter: &TokenFilter,
-        from: Option<TokenPlace>,
+        from: Option<ListPlace>,
         limit: usize,
     ) -> Result<TokenPage, StoreError> {
         let found = port::read::<Organization>(&*self.store, organization).await?;
@@ -89,10 +90,16 @@ impl App {
             return self.list_of_one(&found, filter).await;
         }
         let (now, limit) = (self.now(), limit.clamp(1, MAX_PAGE));
-        let listed = self.store.list_tokens(organization, now, from, limit);
+        let listed = self
+            .store
+            .list(ListKind::Tokens, organization, now, from, limit);
         let listed = listed.await?;
         let mut tokens = Vec::new();
-        for token in listed.tokens {
+        for token in listed
+            .names
+            .iter()
+            .filter_map(|name| ListedToken::parse(name))
+        {
             let username = Username {
                 local: token.holder,
                 organization: organization.clone(),

@@ -7,6 +7,7 @@ use crate::acl::template::Template;
 use crate::app::App;
 use crate::app::tokens::{ExchangeError, MintedToken};
 use crate::credential::holder::{Credential, CredentialKind, Holder, HolderIdentity, Standing};
+use crate::credential::key_rules::{KeyRules, limits_within};
 use crate::credential::minted_password::{self, MintedPassword};
 use crate::credential::terms::{Limits, MAX_CLIENT_ID, MAX_TOPICS, Terms};
 use crate::engine::authenticate::check_minted;
@@ -84,6 +85,22 @@ impl Narrowing {
                 (Some(inner), Some(outer)) if inner != outer => return None,
                 (None, Some(outer)) => limits.topics = Some(outer.clone()),
                 _ => {}
+            }
+            narrowing.limits = Some(limits);
+        }
+        Some(narrowing)
+    }
+
+    /// What is narrower than the key that mints it, too; `None`: more is asked for than it may.
+    pub(super) fn within_key(&self, key: Option<&KeyRules>) -> Option<Self> {
+        let mut narrowing = self.clone();
+        if let Some(outer) = key.and_then(|rules| rules.limits.as_ref()) {
+            let mut limits = narrowing.limits.unwrap_or_else(|| outer.clone());
+            limits.publish &= outer.publish;
+            limits.subscribe &= outer.subscribe;
+            limits.topics = limits.topics.or_else(|| outer.topics.clone());
+            if !limits_within(&limits, outer) {
+                return None;
             }
             narrowing.limits = Some(limits);
         }

@@ -15,6 +15,7 @@ use crate::clock::Stopwatch;
 use crate::names::organization_id::OrganizationId;
 use crate::names::token_id::TokenId;
 use crate::org::organization::Organization;
+use crate::store::list::ListKind;
 use crate::store::port::{self, Change, StoreError};
 use crate::store::record::TokenIndex;
 
@@ -91,7 +92,7 @@ impl App {
             Some(known) => count.insert(known),
             None => {
                 let at = Stopwatch::start();
-                let tokens = self.store.count_tokens(id, self.now()).await?;
+                let tokens = self.store.count(ListKind::Tokens, id, self.now()).await?;
                 count.insert(Counted { at, tokens })
             }
         };

@@ -24,6 +24,7 @@ pub fn merged(current: &Record, imported: Record) -> Record {
         (Record::ApiKey(current), Record::ApiKey(imported)) => {
             let mut key = Arc::unwrap_or_clone(imported);
             key.revoked_at = key.revoked_at.or(current.revoked_at);
+            key.replaced = key.replaced.or_else(|| current.replaced.clone());
             Record::ApiKey(Arc::new(key))
         }
         (_, imported) => imported,

@@ -6,6 +6,7 @@ use super::samples::later;
 use super::{Subject, read};
 use crate::names::organization_id::OrganizationId;
 use crate::names::token_id::TokenId;
+use crate::store::list::{ListKind, ListedToken};
 use crate::store::port::{self, Change, Store, StoreError};
 use crate::store::record::TokenIndex;
 
@@ -14,10 +15,16 @@ async fn listed(subject: &Subject, organization: &OrganizationId, page: usize) -
     let mut found = Vec::new();
     let mut from = None;
     loop {
-        let listed = subject.store.list_tokens(organization, now, from, page);
+        let listed = subject
+            .store
+            .list(ListKind::Tokens, organization, now, from, page);
         let listed = listed.await.expect("a list");
-        assert!(listed.tokens.len() <= page, "a page is not longer");
-        found.extend(listed.tokens.iter().map(|token| token.id.to_string()));
+        assert!(listed.names.len() <= page, "a page is not longer");
+        let tokens = listed
+            .names
+            .iter()
+            .map(|name| ListedToken::parse(name).expect("a token"));
+        found.extend(tokens.map(|token| token.id.to_string()));
         match listed.next {
             Some(next) => from = Some(next),
             None => return found,
@@ -28,7 +35,7 @@ async fn listed(subject: &Subject, organization: &OrganizationId, page: usize) -
 async fn count(store: &dyn Store, organization: &OrganizationId, subject: &Subject) -> u64 {
     let now = later(&subject.clock, 0);
     store
-        .count_tokens(organization, now)
+        .count(ListKind::Tokens, organization, now)
         .await
         .expect("a count")
 }

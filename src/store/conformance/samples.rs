@@ -6,9 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use crate::clock::{Clock as _, ManualClock};
-use crate::credential::api_key::{ApiKey, ApiKeyKind};
+use crate::credential::api_key::{ApiKey, ApiKeyKind, NewApiKey};
 use crate::credential::holder::{Credential, CredentialKind, Holder, HolderIdentity};
 use crate::credential::human_password::HumanPassword;
+use crate::credential::key_rules::KeyRules;
 use crate::keyring::Keyring;
 use crate::names::claims::Claims;
 use crate::names::key_id::RingKeyId;
@@ -106,11 +107,16 @@ pub fn organization(name: &str, keys: &Keyring) -> Organization {
 }
 
 pub fn api_key(organization: OrganizationId) -> ApiKey {
-    let (keys, kind) = (Keyring::random(), ApiKeyKind::Secret);
-    let (name, scopes) = ("server".into(), kind.default_scopes());
-    let (epoch, now) = (Epoch::default(), second(0));
-    let (key, _) = ApiKey::create(&keys, organization, kind, name, scopes, epoch, now);
-    key
+    let kind = ApiKeyKind::Secret;
+    let new = NewApiKey {
+        organization,
+        kind,
+        name: "server".into(),
+        scopes: kind.default_scopes(),
+        rules: KeyRules::default(),
+        created_by: None,
+    };
+    ApiKey::create(&Keyring::random(), new, Epoch::default(), second(0)).0
 }
 
 /// A holder whose one token ends then; without an end one with a password of its own.

@@ -7,9 +7,11 @@ use async_trait::async_trait;
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use tokio::task::spawn_blocking;
 
-use super::{Embedded, RECORDS, Tables, time, unavailable};
+use super::{Embedded, RECORDS, Tables, lists, time, unavailable};
 use crate::store::inventory::{Content, Inventory, Page, Stored};
+use crate::store::list::ListRow;
 use crate::store::port::{Revision, StoreError};
+use crate::store::record::RecordKey;
 
 /// The most things of one page.
 const PAGE_THINGS: usize = 512;
@@ -32,6 +34,10 @@ impl Inventory for Embedded {
         let moved = spawn_blocking(move || set_aside(&database, &name)).await;
         let moved = moved.map_err(|error| StoreError::Unavailable(error.to_string().into()))?;
         moved.map_err(unavailable)?.ok_or(StoreError::Conflict)
+    }
+
+    async fn is_listed(&self, _key: &RecordKey, row: &ListRow) -> Result<bool, StoreError> {
+        lists::has(&self.database, row).map_err(unavailable)
     }
 }
 

@@ -33,6 +33,8 @@ pub enum RecordKey {
     ApiKey(ApiKeyId),
     /// Whether some organization allows a web origin.
     Origin(Origin),
+    /// When an API key was used last.
+    KeyUse(ApiKeyId),
 }
 
 /// The part of a shared store that something of this name lies in.
@@ -56,6 +58,7 @@ impl RecordKey {
             RecordKey::Token(_) => RecordLabel::Token,
             RecordKey::ApiKey(_) => RecordLabel::ApiKey,
             RecordKey::Origin(_) => RecordLabel::Origin,
+            RecordKey::KeyUse(_) => RecordLabel::KeyUse,
         }
     }
 }
@@ -71,6 +74,7 @@ impl fmt::Display for RecordKey {
             RecordKey::Token(id) => write!(f, "token:{id}"),
             RecordKey::ApiKey(id) => write!(f, "key:{id}"),
             RecordKey::Origin(origin) => write!(f, "origin:{origin}"),
+            RecordKey::KeyUse(id) => write!(f, "used:{id}"),
         }
     }
 }
@@ -95,6 +99,7 @@ impl FromStr for RecordKey {
             "token" => name.parse().map(RecordKey::Token).ok(),
             "key" => name.parse().map(RecordKey::ApiKey).ok(),
             "origin" => name.parse().map(RecordKey::Origin).ok(),
+            "used" => name.parse().map(RecordKey::KeyUse).ok(),
             _ => None,
         };
         key.filter(|key| key.to_string() == text).ok_or(NotAKey)
@@ -117,6 +122,7 @@ mod tests {
             RecordKey::Token(TokenId::random()),
             RecordKey::ApiKey(ApiKeyId::random()),
             RecordKey::Origin("https://app.example:8443".parse().unwrap()),
+            RecordKey::KeyUse(ApiKeyId::random()),
         ];
         for key in keys {
             let text = key.to_string();

@@ -8,13 +8,14 @@ use redis::{Cmd, FromRedisValue, RedisError, RedisResult, cmd};
 
 use crate::metrics::StoreCallLabel;
 use crate::store::inventory::{Content, Inventory, Page, Stored};
+use crate::store::list::{ListKind, ListRow};
 use crate::store::port::StoreError;
 use crate::store::record::RecordKey;
 use crate::store::redis::address::Host;
 use crate::store::redis::connection::{Connection, NO_HURRY};
 use crate::store::redis::keys::LOG_LENGTH;
 use crate::store::redis::link::Link;
-use crate::store::redis::{Redis, Shared, revision_in, scripts};
+use crate::store::redis::{Redis, Shared, lists, revision_in, scripts};
 
 /// How many keys one page looks at, about.
 const PAGE: usize = 512;
@@ -80,6 +81,10 @@ impl Inventory for Redis {
             .filter(|aside| !aside.is_empty())
             .ok_or(StoreError::Conflict)
     }
+
+    async fn is_listed(&self, key: &RecordKey, row: &ListRow) -> Result<bool, StoreError> {
+        lists::has(&self.shared, key.shard(), row).await
+    }
 }
 
 impl Shared {
@@ -90,11 +95,12 @@ impl Shared {
         key: &'a str,
     ) -> Option<impl Future<Output = Result<Option<Stored>, StoreError>> + 'a> {
         let (shard, name) = self.keys.split(key)?;
-        if name == "log"
-            || name == "nodes"
-            || name.starts_with("aside:")
-            || name.starts_with("tokens:")
-        {
+        let is_list = |kind: &ListKind| {
+            let rest = name.strip_prefix(kind.as_str());
+            rest.is_some_and(|rest| rest.starts_with(':'))
+        };
+        let is_ours = name == "log" || name == "nodes" || name.starts_with("aside:");
+        if is_ours || ListKind::ALL.iter().any(is_list) {
             return None;
         }
         let misplaced = name

@@ -14,13 +14,17 @@
 //! | `tg:{sNN}:token:<uuid>` | string | with the token | put | whose token it is |
 //! | `tg:{sNN}:key:<id>` | string | no | put | an API key |
 //! | `tg:{sNN}:origin:<origin>` | string | no | put | that some organization allows a web origin |
+//! | `tg:{sNN}:used:<id>` | string | 400 days after | put | when an API key was used last |
 //! | `tg:{sNN}:tokens:<org>` | sorted set | with its last token | put | the organization's tokens in this shard, by their ends |
+//! | `tg:{sNN}:keys:<org>` | sorted set | no | put | the organization's API keys in this shard, by when they were made |
+//! | `tg:{sNN}:users:<org>` | sorted set | no | put | the organization's users in this shard that were made by hand |
 //! | `tg:{sNN}:log` | stream | no; about 1,000 entries are kept | put, confirm | the change log |
 //! | `tg:{sNN}:nodes` | hash | no; silent nodes are removed | every node's log reader | node -> position, lease, beat |
 //! | `tg:{sNN}:aside:<name>` | any | no | `store check --fix` | what could not be read, moved out of the way |
 //! | `tg:changes` | channel | - | put, confirm | the number of a shard whose log has grown; `~` behind it: nobody waits for its readers |
 
 use crate::names::organization_id::OrganizationId;
+use crate::store::list::ListKind;
 use crate::store::record::{RecordKey, SHARDS};
 
 /// How many entries a log keeps, about. A node that falls behind further drops its whole cache.
@@ -55,9 +59,9 @@ impl Keys {
         self.in_shard(shard, "nodes")
     }
 
-    /// The list of an organization's tokens in a shard.
-    pub fn tokens(&self, shard: usize, organization: &OrganizationId) -> String {
-        self.in_shard(shard, &format!("tokens:{organization}"))
+    /// A list of an organization in a shard.
+    pub fn list(&self, shard: usize, kind: ListKind, organization: &OrganizationId) -> String {
+        self.in_shard(shard, &format!("{}:{organization}", kind.as_str()))
     }
 
     /// Where something is moved that cannot be read.

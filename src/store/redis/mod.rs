@@ -16,11 +16,11 @@ mod connection;
 mod inventory;
 pub mod keys;
 mod link;
+mod lists;
 mod log_reader;
 mod readers;
 mod scripts;
 mod sentinel;
-mod tokens;
 mod trust;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -39,9 +39,8 @@ use crate::names::base62::{self, LENGTH_OF_64_BITS};
 use crate::names::organization_id::OrganizationId;
 use crate::secret::{self, Secret};
 use crate::store::freshness::Freshness;
-use crate::store::port::{
-    Confirmation, Found, ListedToken, ListedTokens, Revision, Store, StoreError, TokenPlace, Write,
-};
+use crate::store::list::{ListKind, ListPlace, ListRow, Listed};
+use crate::store::port::{Confirmation, Found, Revision, Store, StoreError, Write};
 use crate::store::record::{BadRecord, Record, RecordKey, SHARDS};
 use crate::store::redis::address::Address;
 use crate::store::redis::change_log::Position;
@@ -310,14 +309,19 @@ impl Store for Redis {
             shared.keys.changes(),
             format!("{shard}{NO_HURRY}"),
         ];
-        let call = match (key, &write.record) {
-            (RecordKey::Token(id), Some(Record::Token(index))) => {
-                let list = shared.keys.tokens(shard, &index.organization);
+        let row = write.record.as_ref().and_then(|one| ListRow::of(key, one));
+        let call = match row.or_else(|| lists::row_of_gone(&write)) {
+            Some(row) => {
+                let list = shared.keys.list(shard, row.kind, &row.organization);
                 let [a, b, c, d, e, f, g] = arguments;
-                let name = ListedToken::name(id, &index.name);
-                scripts::PUT_TOKEN.call([record, log, list], [a, b, c, d, e, f, g, name])
+                let order = row.order.to_string();
+                let script = match row.kind.expires() {
+                    true => &scripts::PUT_TOKEN,
+                    false => &scripts::PUT_LISTED,
+                };
+                script.call([record, log, list], [a, b, c, d, e, f, g, row.name, order])
             }
-            _ => scripts::PUT.call([record, log], arguments),
+            None => scripts::PUT.call([record, log], arguments),
         };
         let writing = link.write.run::<u8>(&call);
         match shared.call(StoreCallLabel::Write, &link, writing).await? {
@@ -377,22 +381,24 @@ impl Store for Redis {
         }))
     }
 
-    async fn list_tokens(
+    async fn list(
         &self,
+        kind: ListKind,
         organization: &OrganizationId,
         now: Timestamp,
-        from: Option<TokenPlace>,
+        from: Option<ListPlace>,
         limit: usize,
-    ) -> Result<ListedTokens, StoreError> {
-        tokens::list(&self.shared, organization, now, from, limit).await
+    ) -> Result<Listed, StoreError> {
+        lists::list(&self.shared, kind, organization, now, from, limit).await
     }
 
-    async fn count_tokens(
+    async fn count(
         &self,
+        kind: ListKind,
         organization: &OrganizationId,
         now: Timestamp,
     ) -> Result<u64, StoreError> {
-        tokens::count(&self.shared, organization, now).await
+        lists::count(&self.shared, kind, organization, now).await
     }
 
     fn status(&self) -> Status {

@@ -112,6 +112,33 @@ return 1
 ",
 );
 
+/// [`PUT`] of a record that is in a list of its organization for as long as it is there.
+///
+/// Keys: record, log, list. Arguments: as there, then the record as the list names it, and what the
+/// list is ordered by.
+pub static PUT_LISTED: Script = Script::new(
+    r"
+local current = redis.call('GET', KEYS[1])
+local revision = current and string.sub(current, 9, 19) or ''
+if ARGV[2] ~= '' and revision == string.sub(ARGV[2], 9, 19) then return 1 end
+if revision ~= ARGV[1] then return 0 end
+if ARGV[2] == '' then
+  redis.call('DEL', KEYS[1])
+  redis.call('ZREM', KEYS[3], ARGV[8])
+else
+  if ARGV[3] == '' then
+    redis.call('SET', KEYS[1], ARGV[2])
+  else
+    redis.call('SET', KEYS[1], ARGV[2], 'EXAT', ARGV[3])
+  end
+  redis.call('ZADD', KEYS[3], ARGV[9], ARGV[8])
+end
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*', 'changed', ARGV[5])
+redis.call('PUBLISH', ARGV[6], ARGV[7])
+return 1
+",
+);
+
 /// Registers a node with the position up to which it has read the log, and reads on from there.
 ///
 /// Keys: log, nodes. Arguments: the node, its position (empty: it asks where the log ends), what

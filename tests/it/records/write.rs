@@ -149,6 +149,7 @@ impl Site {
             token: &Secret::new(token),
             ttl_seconds: None,
             origin: None,
+            rules: None,
         };
         self.app.exchange(&request).await.unwrap()
     }

@@ -8,6 +8,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use ticketgate::app::App;
 use ticketgate::app::api_keys::KeyError;
+use ticketgate::app::caller::Whence;
 use ticketgate::app::revoke::Revoked;
 use ticketgate::app::tokens::{ExchangeRequest, MintedToken};
 use ticketgate::clock::{Clock, ManualClock};
@@ -111,6 +112,7 @@ impl Node {
             token: &Secret::new(sign(&claims)),
             ttl_seconds: None,
             origin: None,
+            rules: None,
         };
         self.app.exchange(&request).await.unwrap()
     }
@@ -200,7 +202,8 @@ async fn an_api_key_of_one_node_is_good_on_another() {
         .app
         .create_key(organization, ApiKeyKind::Secret, "k", vec![]);
     let (key, text) = made.await.unwrap();
-    let is_good = async || match there.app.check_key(&text, Scope::TokensExchange).await {
+    let (scope, whence) = (Scope::TokensExchange, Whence::default());
+    let is_good = async || match there.app.check_key(&text, scope, &whence).await {
         Ok(found) => found.id == key.id,
         Err(KeyError::Invalid) => false,
         Err(error) => panic!("{error}"),
@@ -212,7 +215,7 @@ async fn an_api_key_of_one_node_is_good_on_another() {
 
     let before = there.front.rereads();
     let forged = Secret::new(text.expose().replace("sk_", "pk_"));
-    let refused = there.app.check_key(&forged, Scope::TokensExchange).await;
+    let refused = there.app.check_key(&forged, scope, &whence).await;
     assert!(matches!(refused, Err(KeyError::Invalid)));
     assert_eq!(there.front.rereads(), before);
 }

@@ -20,7 +20,8 @@ use crate::store::cached::{Cached, Settings};
 use crate::store::embedded::Embedded;
 use crate::store::flights::Loaded;
 use crate::store::freshness::Freshness;
-use crate::store::port::{Found, ListedTokens, Revision, Store, StoreError, TokenPlace, Write};
+use crate::store::list::{ListKind, ListPlace, Listed};
+use crate::store::port::{Found, Revision, Store, StoreError, Write};
 use crate::store::record::{Record, RecordKey};
 use crate::store::status::{Place, Status};
 
@@ -150,22 +151,25 @@ impl Store for Arc<Slow> {
         self.inner.place(key).await
     }
 
-    async fn list_tokens(
+    async fn list(
         &self,
+        kind: ListKind,
         organization: &OrganizationId,
         now: Timestamp,
-        from: Option<TokenPlace>,
+        from: Option<ListPlace>,
         limit: usize,
-    ) -> Result<ListedTokens, StoreError> {
-        self.inner.list_tokens(organization, now, from, limit).await
+    ) -> Result<Listed, StoreError> {
+        let inner = &self.inner;
+        inner.list(kind, organization, now, from, limit).await
     }
 
-    async fn count_tokens(
+    async fn count(
         &self,
+        kind: ListKind,
         organization: &OrganizationId,
         now: Timestamp,
     ) -> Result<u64, StoreError> {
-        self.inner.count_tokens(organization, now).await
+        self.inner.count(kind, organization, now).await
     }
 
     fn status(&self) -> Status {

@@ -1,4 +1,4 @@
-//! The lists of each organization's tokens: one sorted set for each shard, by the ends of the tokens.
+//! The lists of each organization: one sorted set for each shard.
 
 use futures_util::future::{join_all, try_join_all};
 use jiff::Timestamp;
@@ -6,8 +6,9 @@ use redis::cmd;
 
 use crate::metrics::StoreCallLabel;
 use crate::names::organization_id::OrganizationId;
-use crate::store::port::{ListedToken, ListedTokens, StoreError, TokenPlace};
-use crate::store::record::SHARDS;
+use crate::store::list::{ListKind, ListPlace, ListRow, Listed};
+use crate::store::port::{StoreError, Write};
+use crate::store::record::{RecordKey, SHARDS};
 use crate::store::redis::Shared;
 
 /// How many shards are asked at a time.
@@ -15,20 +16,18 @@ const AT_ONCE: usize = 16;
 /// The most names that end in the same second and are looked at for one page.
 const LONGEST_TIE: usize = 100_000;
 
-/// Some of the tokens of an organization, shard by shard.
+/// Some rows of a list, shard by shard.
 pub async fn list(
     shared: &Shared,
+    kind: ListKind,
     organization: &OrganizationId,
     now: Timestamp,
-    from: Option<TokenPlace>,
+    from: Option<ListPlace>,
     limit: usize,
-) -> Result<ListedTokens, StoreError> {
-    let start = |shard| TokenPlace::start(shard, now.as_second());
+) -> Result<Listed, StoreError> {
+    let start = |shard| ListPlace::start(kind, shard, now);
     let mut from = from.unwrap_or_else(|| start(0));
-    let mut listed = ListedTokens {
-        tokens: Vec::new(),
-        next: None,
-    };
+    let mut listed = Listed::default();
     while from.shard < SHARDS {
         let shards = from.shard..(from.shard + AT_ONCE).min(SHARDS);
         let end = shards.end;
@@ -37,16 +36,16 @@ pub async fn list(
             false => start(shard),
         });
         // One more than fits tells whether there are more.
-        let reading = places.map(|place| names(shared, organization, place, limit + 1));
+        let reading = places.map(|place| names(shared, kind, organization, place, limit + 1));
         for (shard, names) in join_all(reading).await.into_iter().enumerate() {
-            for (name, ends) in names? {
-                if listed.tokens.len() >= limit {
+            for (name, order) in names? {
+                if listed.names.len() >= limit {
                     return Ok(listed);
                 }
-                listed.tokens.extend(ListedToken::parse(&name));
-                listed.next = Some(TokenPlace {
+                listed.names.push(name.clone());
+                listed.next = Some(ListPlace {
                     shard: from.shard + shard,
-                    ends,
+                    order,
                     name,
                 });
             }
@@ -57,22 +56,23 @@ pub async fn list(
     Ok(listed)
 }
 
-/// Names behind a place in its shard, with their ends.
+/// Names behind a place in its shard, with what they are ordered by.
 async fn names(
     shared: &Shared,
+    kind: ListKind,
     organization: &OrganizationId,
-    from: TokenPlace,
+    from: ListPlace,
     limit: usize,
 ) -> Result<Vec<(String, i64)>, StoreError> {
     let link = shared.link_for(from.shard)?;
-    let key = shared.keys.tokens(from.shard, organization);
+    let key = shared.keys.list(from.shard, kind, organization);
     let mut found = Vec::new();
     let mut offset = 0;
     // Names that end in the same second are in the order of their bytes: those up to the place are
     // read over.
     while offset < LONGEST_TIE {
         let mut command = cmd("ZRANGEBYSCORE");
-        command.arg(&key).arg(from.ends).arg("+inf");
+        command.arg(&key).arg(from.order).arg("+inf");
         command
             .arg("WITHSCORES")
             .arg("LIMIT")
@@ -82,10 +82,10 @@ async fn names(
         let page = shared.call(StoreCallLabel::Read, &link, reading).await?;
         offset += page.len();
         let is_last = page.len() < limit;
-        let place = (from.ends, from.name.as_str());
+        let place = (from.order, from.name.as_str());
         let behind = page
             .into_iter()
-            .filter(|(name, ends)| (*ends, name.as_str()) > place);
+            .filter(|(name, order)| (*order, name.as_str()) > place);
         found.extend(behind);
         if is_last || found.len() >= limit {
             break;
@@ -94,19 +94,46 @@ async fn names(
     Ok(found)
 }
 
-/// How many end after `now`.
+/// How many there are, of tokens those that end after `now`.
 pub async fn count(
     shared: &Shared,
+    kind: ListKind,
     organization: &OrganizationId,
     now: Timestamp,
 ) -> Result<u64, StoreError> {
     let counts = (0..SHARDS).map(|shard| async move {
         let link = shared.link_for(shard)?;
         let mut command = cmd("ZCOUNT");
-        command.arg(shared.keys.tokens(shard, organization));
-        command.arg(now.as_second() + 1).arg("+inf");
+        command.arg(shared.keys.list(shard, kind, organization));
+        let start = ListPlace::start(kind, shard, now);
+        command.arg(start.order).arg("+inf");
         let counting = link.readers.shared().send::<u64>(&command);
         shared.call(StoreCallLabel::Read, &link, counting).await
     });
     Ok(try_join_all(counts).await?.into_iter().sum())
+}
+
+/// Whether a row is in the list of a record's shard.
+pub async fn has(shared: &Shared, shard: usize, row: &ListRow) -> Result<bool, StoreError> {
+    let link = shared.link_for(shard)?;
+    let mut command = cmd("ZSCORE");
+    command.arg(shared.keys.list(shard, row.kind, &row.organization));
+    command.arg(&row.name);
+    let asking = link.readers.shared().send::<Option<f64>>(&command);
+    let found = shared.call(StoreCallLabel::Read, &link, asking).await?;
+    Ok(found.is_some())
+}
+
+/// The row of a user who goes: its name says where it is. Other records that are listed never go
+/// before their time.
+pub fn row_of_gone(write: &Write) -> Option<ListRow> {
+    match (&write.key, &write.record) {
+        (RecordKey::Holder(username), None) => Some(ListRow {
+            kind: ListKind::Users,
+            organization: username.organization.clone(),
+            order: 0,
+            name: username.local.to_string(),
+        }),
+        _ => None,
+    }
 }
