@@ -156,8 +156,15 @@ impl Shown {
             key: None,
             client_id: None,
         };
-        // A body that is none of ours shows nothing; its handler says what is wrong with it.
-        let carried: Carried = serde_json::from_slice(body).unwrap_or_default();
+        let carried = match body.is_empty() {
+            true => Ok(Carried::default()),
+            false => body::json::<Carried>(body),
+        };
+        // Whoever shows a key elsewhere hears from the handler what is wrong with the body.
+        let carried = match (carried, keys::presented(request, None)?) {
+            (Err(error), None) => return Err(error),
+            (carried, _) => carried.unwrap_or_default(),
+        };
         let by_password = carried.current_token_password.is_some();
         if by_password && matches!(row.access, Access::KeyOr(..)) {
             return Ok(nothing);

@@ -298,7 +298,7 @@ async fn a_preflight_passes_for_a_known_origin_only() {
     assert_eq!(passed.headers()["access-control-allow-origin"], ORIGIN);
     assert_eq!(
         passed.headers()["access-control-allow-methods"],
-        "GET, POST, OPTIONS"
+        "GET, POST, PUT, PATCH, DELETE, OPTIONS"
     );
     let names = passed.headers()["access-control-allow-headers"]
         .to_str()

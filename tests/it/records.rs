@@ -263,8 +263,9 @@ fn organizations_have_their_providers_rules_and_keys() {
         };
         assert_eq!(policy.acl().rules().len(), 2);
 
+        // Those that there were then: what came later is for keys that are made later.
         let scopes: [&[Scope]; 3] = [
-            &Scope::ALL,
+            &Scope::ALL[..4],
             &[Scope::TokensExchange],
             &[Scope::TokensRevoke, Scope::Publish],
         ];
@@ -358,6 +359,8 @@ fn a_record_of_a_newer_version_is_refused_as_such() {
     let versions = texts.map(|text| serde_json::from_str::<Value>(&text).unwrap()["v"].as_u64());
     let next = versions.max().unwrap().unwrap() as u16 + 1;
     for (key, mut value) in FIRST.values() {
+        // An API key has a version of its own, for one with rules.
+        let next = next + u16::from(matches!(key, RecordKey::ApiKey(_)));
         value["v"] = next.into();
         let newer = Err(BadRecord::Newer(next));
         assert_eq!(Record::decode(&key, &value.to_string()), newer, "{key}");

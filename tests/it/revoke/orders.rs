@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use ticketgate::clock::Stopwatch;
 use ticketgate::metrics::RecordLabel;
+use ticketgate::names::organization_id::OrganizationId;
 use ticketgate::store::generations::Generation;
+use ticketgate::store::list::{ListKind, ListPlace, Listed};
 use ticketgate::store::port::{Confirmation, Found, Revision, Store, StoreError, Write};
 use ticketgate::store::record::RecordKey;
 use ticketgate::store::status::{Place, Status};
@@ -180,6 +183,27 @@ impl Store for Obedient {
 
     async fn place(&self, key: &RecordKey) -> Result<Option<Place>, StoreError> {
         self.inner.place(key).await
+    }
+
+    async fn list(
+        &self,
+        kind: ListKind,
+        organization: &OrganizationId,
+        now: Timestamp,
+        from: Option<ListPlace>,
+        limit: usize,
+    ) -> Result<Listed, StoreError> {
+        let inner = &self.inner;
+        inner.list(kind, organization, now, from, limit).await
+    }
+
+    async fn count(
+        &self,
+        kind: ListKind,
+        organization: &OrganizationId,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        self.inner.count(kind, organization, now).await
     }
 
     fn status(&self) -> Status {

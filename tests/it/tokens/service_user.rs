@@ -21,7 +21,7 @@ async fn the_service_user_connects_with_a_live_secret_key_of_its_organization() 
             "the policy holds"
         );
 
-        let public = key(world, ApiKeyKind::Publishable, vec![Scope::Publish]).await;
+        let public = key(world, ApiKeyKind::Publishable, vec![]).await;
         let narrow = key(world, ApiKeyKind::Restricted, vec![Scope::Publish]).await;
         let silent = key(world, ApiKeyKind::Secret, vec![Scope::TokensCreate]).await;
         let (other, _) = set_up(&world.app, &json!({"rules": []})).await;
