@@ -104,9 +104,7 @@ async fn admit(
     edge: web::Data<Edge>,
     request_id: Uuid,
 ) -> Result<Call, ApiError> {
-    // The framework undoes escapes before it looks for a row. None of our paths needs any, so there
-    // is one spelling of each only.
-    if request.uri().path().contains('%') {
+    if is_escaped(&request) {
         return Err(not_found_at(&request));
     }
     let body = body::read(payload, edge.settings().api_body_limit).await?;
@@ -217,6 +215,12 @@ impl Call {
     pub fn part(&self, name: &str) -> &str {
         self.request.match_info().get(name).unwrap_or_default()
     }
+}
+
+/// Whether the path has escapes. The framework undoes them before it looks for a row; none of our
+/// paths needs any, so there is one spelling of each only.
+pub fn is_escaped(request: &HttpRequest) -> bool {
+    request.uri().path().contains('%')
 }
 
 /// The request's address, behind proxies that are trusted.

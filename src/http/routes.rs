@@ -294,6 +294,9 @@ pub fn not_found_at(request: &HttpRequest) -> ApiError {
 
 async fn wrong_method(request: HttpRequest, body: web::Payload) -> HttpResponse {
     drain(body).await;
+    if gate::is_escaped(&request) {
+        return not_found_at(&request).response();
+    }
     let text = format!("{} is not possible at {}", request.method(), request.path());
     ApiError::new(405, "method_not_allowed", &text).response()
 }

@@ -1,5 +1,6 @@
 //! Tests of the whole system on real parts, in one binary.
 
+mod access;
 mod broker_files;
 mod clients;
 mod credentials;

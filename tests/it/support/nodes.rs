@@ -119,6 +119,11 @@ impl Deployment {
         self.run(store_url, &[&set[..], arguments].concat());
     }
 
+    /// A command on the store itself; returns what it printed.
+    pub fn run_on(&self, store_url: &str, arguments: &[&str]) -> String {
+        self.run(store_url, arguments)
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -248,7 +253,8 @@ impl Node {
         succeeded(arguments, output.await.unwrap().unwrap())
     }
 
-    fn url(&self, path: &str) -> String {
+    /// The whole address of a path.
+    pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port.number())
     }
 }

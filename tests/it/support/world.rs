@@ -11,6 +11,7 @@ use ticketgate::app::App;
 use ticketgate::app::organizations::NewOrganization;
 use ticketgate::app::providers::NewSupabase;
 use ticketgate::clock::{Clock, ManualClock, SystemClock};
+use ticketgate::credential::root_key::RootKeys;
 use ticketgate::engine::isolation::Isolation;
 use ticketgate::hooks::connection::{BrokerConnection, ForeignNames};
 use ticketgate::hooks::dialect::{Dialect, DialectName, RulesInReply};
@@ -52,6 +53,8 @@ pub struct Plan {
     pub front: Option<Wrap>,
     /// How the keys of identity providers are fetched.
     pub key_sets: key_sets::Settings,
+    /// The operator's root keys.
+    pub root_keys: RootKeys,
 }
 
 /// A running server and what is known about it. It stops when this is dropped.
@@ -101,6 +104,7 @@ impl Default for Plan {
             wrap: None,
             front: None,
             key_sets: key_sets::Settings::default(),
+            root_keys: RootKeys::default(),
         }
     }
 }
@@ -137,7 +141,8 @@ impl World {
         };
         let keys = Arc::new(Keyring::random());
         let app = App::new(Arc::clone(&store), keys, clock, Arc::clone(&metrics), 1);
-        let app = Arc::new(app.with_key_sets(plan.key_sets));
+        let app = app.with_key_sets(plan.key_sets);
+        let app = Arc::new(app.with_root_keys(plan.root_keys));
         let (organization, alias) = set_up(&app, &plan.policy).await;
         let isolation = plan
             .isolation

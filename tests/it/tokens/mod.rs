@@ -28,7 +28,7 @@ use crate::support::redis::RedisServer;
 use crate::support::world::{Plan, World};
 
 /// Runs a test on the embedded store and on Redis, with a clock that stands still.
-async fn on_both(test: impl AsyncFn(&World)) {
+pub(crate) async fn on_both(test: impl AsyncFn(&World)) {
     let clock = Some(whole_second());
     let plan = Plan {
         clock,
@@ -61,20 +61,20 @@ fn whole_second() -> Timestamp {
 }
 
 /// A reply: status, headers, body.
-struct Reply {
-    status: u16,
-    headers: HeaderMap,
-    body: Value,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
 }
 
 impl Reply {
-    fn text(&self, name: &str) -> &str {
+    pub(crate) fn text(&self, name: &str) -> &str {
         let text = self.body[name].as_str();
         text.unwrap_or_else(|| panic!("{name} in {}", self.body))
     }
 }
 
-async fn send(call: reqwest::RequestBuilder) -> Reply {
+pub(crate) async fn send(call: reqwest::RequestBuilder) -> Reply {
     let reply = call.send().await.unwrap();
     Reply {
         status: reply.status().as_u16(),
@@ -161,7 +161,7 @@ async fn may_subscribe(world: &World, username: &str, client: &str, filter: &str
 }
 
 /// The body serves every reader: the code, and one text under each name.
-fn assert_error(reply: &Reply, status: u16, code: &str) {
+pub(crate) fn assert_error(reply: &Reply, status: u16, code: &str) {
     assert_eq!(
         (reply.status, &reply.body["error"]),
         (status, &json!(code)),
