@@ -12,7 +12,7 @@ mod keeping;
 mod listing;
 mod places;
 mod racing;
-mod samples;
+pub(in crate::store) mod samples;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -101,6 +101,7 @@ pub async fn suite(make: impl AsyncFn() -> Subject) {
         places::a_place_says_when_its_record_goes
         listing::tokens_are_listed_once_in_pages_of_any_length
         listing::a_token_whose_end_moves_is_listed_once
+        listing::keys_and_users_are_listed_while_they_are_there
     }
 }
 

@@ -12,6 +12,7 @@ use crate::names::organization_id::OrganizationId;
 use crate::names::token_id::TokenId;
 use crate::org::organization::Organization;
 use crate::store::inventory::{Content, Inventory, Stored};
+use crate::store::list::{ListKind, ListRow};
 use crate::store::port::{Found, StoreError};
 use crate::store::record::{Record, RecordKey, TokenIndex};
 
@@ -107,6 +108,13 @@ impl<'a> Eyes<'a> {
             return Ok(vec![Problem::Misnamed]);
         }
         let mut problems = Vec::new();
+        // Tokens that are in no list are gone soon anyway.
+        let row = ListRow::of(key, record).filter(|row| row.kind != ListKind::Tokens);
+        if let Some(row) = row
+            && !self.store.is_listed(key, &row).await?
+        {
+            problems.push(Problem::NotListed(row.kind));
+        }
         let is_over = record
             .expires_at()
             .is_some_and(|end| end <= self.clock.now());

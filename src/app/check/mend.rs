@@ -23,7 +23,7 @@ pub async fn mend(
             let gone = store.put(write(key, found, None)).await;
             gone.map(|_| "deleted it".to_owned())
         }
-        (Problem::Expiry { .. }, Ok(found)) => {
+        (Problem::Expiry { .. } | Problem::NotListed(_), Ok(found)) => {
             let same = store.put(write(key, found, Some(found.record.clone())));
             same.await.map(|_| "wrote the record again".to_owned())
         }

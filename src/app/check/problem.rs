@@ -6,6 +6,7 @@ use uuid::Uuid;
 use crate::names::organization_id::OrganizationId;
 use crate::names::origin::Origin;
 use crate::names::token_id::TokenId;
+use crate::store::list::ListKind;
 use crate::store::record::BadRecord;
 
 /// Something that is wrong.
@@ -83,6 +84,9 @@ pub enum Problem {
     /// A CORS preflight is refused that should not be.
     #[error("the allowed origin {0} is missing")]
     NoOrigin(Origin),
+    /// It works, but its organization does not see it.
+    #[error("it is not in the list of its organization's {}", .0.as_str())]
+    NotListed(ListKind),
 }
 
 impl Problem {
@@ -104,6 +108,7 @@ impl Problem {
             Problem::NoAlias(_) => "no_alias",
             Problem::ForeignAlias(_) => "foreign_alias",
             Problem::NoOrigin(_) => "no_origin",
+            Problem::NotListed(_) => "not_listed",
         }
     }
 
@@ -114,6 +119,9 @@ impl Problem {
                 "--fix moves it aside; then import the record from an export, or make it anew"
             }
             Problem::Expiry { .. } => "--fix writes the record again",
+            Problem::NotListed(_) => {
+                "--fix writes the record again; such was made before there were lists"
+            }
             Problem::NoIndex(_) => "--fix makes the index",
             Problem::DanglingIndex => {
                 "--fix deletes it; such is left of a login that a crash broke off, or that made \

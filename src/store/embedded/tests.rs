@@ -14,7 +14,8 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::names::organization_id::OrganizationId;
 use crate::names::token_id::TokenId;
-use crate::store::conformance::{self, InventorySubject, Subject};
+use crate::store::conformance::{self, InventorySubject, Subject, samples};
+use crate::store::list::ListKind;
 use crate::store::port;
 use crate::store::record::{Alias, BadRecord, Kept, TokenIndex};
 
@@ -477,4 +478,38 @@ async fn what_cannot_be_read_is_not_repeated_in_the_error() {
     spoil(&store, &Alias::key(&key), text);
     let error = port::read::<Alias>(&store, &key).await.unwrap_err();
     assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+}
+
+/// As if an earlier version had made the file.
+#[tokio::test]
+async fn keys_and_users_that_were_made_before_there_were_lists_are_in_them() {
+    let parts = Parts::new();
+    let store = parts.create();
+    let key = samples::api_key(OrganizationId::random());
+    port::create(&store, &key.id, key.clone()).await.unwrap();
+    let user = samples::holder("by-hand", None);
+    port::create(&store, &user.username(), user.clone())
+        .await
+        .unwrap();
+    let transaction = store.database.begin_write().unwrap();
+    for name in ["keys", "users"] {
+        let rows = TableDefinition::<(&str, i64, &str), ()>::new(name);
+        assert!(transaction.delete_table(rows).unwrap());
+    }
+    for name in ["key_counts", "user_counts"] {
+        let counts = TableDefinition::<&str, u64>::new(name);
+        assert!(transaction.delete_table(counts).unwrap());
+    }
+    transaction.commit().unwrap();
+    drop(store);
+    let store = parts.open().unwrap();
+    for (kind, organization, name) in [
+        (ListKind::Keys, &key.organization, key.id.to_string()),
+        (ListKind::Users, &user.organization, user.name.to_string()),
+    ] {
+        let listed = store.list(kind, organization, second(0), None, 9).await;
+        assert_eq!(listed.unwrap().names, [name]);
+        let counted = store.count(kind, organization, second(0)).await;
+        assert_eq!(counted.unwrap(), 1);
+    }
 }

@@ -9,10 +9,17 @@ use jiff::SignedDuration;
 use ticketgate::app::check::problem::Outcome;
 use ticketgate::app::check::{Event, Options, check};
 use ticketgate::clock::{Clock as _, ManualClock, SystemClock};
+use ticketgate::credential::api_key::{ApiKey, ApiKeyKind, NewApiKey};
+use ticketgate::credential::key_rules::KeyRules;
+use ticketgate::credential::scope::Scope;
+use ticketgate::keyring::Keyring;
 use ticketgate::metrics::Metrics;
+use ticketgate::names::marks::Epoch;
+use ticketgate::names::organization_id::OrganizationId;
 use ticketgate::names::token_id::TokenId;
 use ticketgate::store::conformance::{InventorySubject, inventory_suite};
-use ticketgate::store::port;
+use ticketgate::store::list::ListKind;
+use ticketgate::store::port::{self, Store as _};
 use ticketgate::store::record::{Kept as _, TokenIndex, shard_of};
 use ticketgate::store::redis::{Redis, Settings};
 
@@ -101,6 +108,50 @@ async fn damage_in_redis_is_found_and_mended_where_that_loses_nothing() {
     assert_eq!(found(&store, true).await, left.collect());
     let aside = format!("damaged:{{s{:02}}}:aside:{list}", shard_of(list));
     assert_eq!(server.cli(&["LRANGE", &aside, "0", "-1"]).await.trim(), "x");
+}
+
+/// A key that a version made which had no lists.
+#[tokio::test]
+async fn a_key_that_is_in_no_list_comes_into_it() {
+    let server = RedisServer::start().await;
+    let store = visit(&server.url(), "unlisted").await;
+    let organization: OrganizationId = "org_k7xm4pqr2n5t".parse().unwrap();
+    let new = NewApiKey {
+        organization: organization.clone(),
+        kind: ApiKeyKind::Secret,
+        name: "old".into(),
+        scopes: vec![Scope::Publish],
+        rules: KeyRules::default(),
+        created_by: None,
+    };
+    let (key, _) = ApiKey::create(&Keyring::random(), new, Epoch::default(), SystemClock.now());
+    port::create(&store, &key.id, key.clone()).await.unwrap();
+    let record = ApiKey::key(&key.id);
+    let list = format!("unlisted:{{s{:02}}}:keys:{organization}", record.shard());
+    assert_eq!(server.cli(&["DEL", &list]).await.trim(), "1");
+    let listed = async || {
+        let (kind, now) = (ListKind::Keys, SystemClock.now());
+        let listed = store.list(kind, &organization, now, None, 9).await;
+        listed.unwrap().names
+    };
+    assert!(listed().await.is_empty());
+    let unlisted = async |fix| {
+        let options = Options {
+            fix,
+            patience: Duration::ZERO,
+        };
+        let report = check(&store, &SystemClock, options, &mut |_| {}).await;
+        report
+            .unwrap()
+            .kinds
+            .get("not_listed")
+            .copied()
+            .unwrap_or(0)
+    };
+    assert_eq!(unlisted(false).await, 1);
+    assert_eq!(unlisted(true).await, 1);
+    assert_eq!(listed().await, [key.id.to_string()]);
+    assert_eq!(unlisted(false).await, 0);
 }
 
 /// Kind of each finding and whether it was mended, by name.
