@@ -12,7 +12,7 @@
 //! |---|---|---|
 //! | 0 | `secret` `clock` `metrics` | words that lean on nothing |
 //! | 1 | `names` `mqtt` | words of records and of MQTT |
-//! | 2 | `keyring` | the deployment's keys |
+//! | 2 | `keyring` `limits` | the deployment's keys; how often and how many |
 //! | 3 | `org` `credential` `acl` | rules and records, pure |
 //! | 4 | `engine` | the decision, pure and synchronous |
 //! | 5 | `hooks` `store` `identity` | dialects and ports; none knows another |
@@ -33,6 +33,7 @@ pub mod mqtt;
 pub mod names;
 
 pub mod keyring;
+pub mod limits;
 
 pub mod acl;
 pub mod credential;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const RANKS: [&[&str]; 11] = [
     &["secret", "clock", "metrics"],
     &["names", "mqtt"],
-    &["keyring"],
+    &["keyring", "limits"],
     &["org", "credential", "acl"],
     &["engine"],
     &["hooks", "store", "identity"],
