@@ -166,6 +166,24 @@ labels! {
 }
 
 labels! {
+    /// Which limit was reached.
+    LimitLabel {
+        /// The rate of an API key.
+        Key => "key",
+        /// The rate of an organization.
+        Organization => "organization",
+        /// The rate of new tokens of an organization.
+        Mint => "mint",
+        /// Failed calls from one address.
+        Failures => "failures",
+        /// Slow password hashes: of a pair that has failed often, or of all.
+        Login => "login",
+        /// Calls of the API at a time.
+        InFlight => "in_flight",
+    }
+}
+
+labels! {
     /// How fetching a key set ended.
     FetchLabel {
         /// With a set.
@@ -178,6 +196,11 @@ labels! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct KeySetLabels {
     state: KeySetLabel,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabels {
+    kind: LimitLabel,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -232,6 +255,8 @@ pub struct Metrics {
     key_sets: Family<KeySetLabels, Gauge>,
     key_set_fetches: Family<FetchLabels, Counter>,
     hooks_in_flight: Gauge,
+    limited: Family<LimitLabels, Counter>,
+    api_in_flight: Gauge,
 }
 
 impl Default for Metrics {
@@ -324,6 +349,18 @@ impl Metrics {
             "Questions being answered",
             hooks_in_flight.clone(),
         );
+        let limited = Family::default();
+        registry.register(
+            "limited",
+            "Calls and logins refused because a limit was reached",
+            limited.clone(),
+        );
+        let api_in_flight = Gauge::default();
+        registry.register(
+            "api_in_flight",
+            "Calls of the API being answered",
+            api_in_flight.clone(),
+        );
         Self {
             registry,
             hooks,
@@ -342,6 +379,8 @@ impl Metrics {
             key_sets,
             key_set_fetches,
             hooks_in_flight,
+            limited,
+            api_in_flight,
         }
     }
 
@@ -447,6 +486,31 @@ impl Metrics {
     pub fn enter_hook(&self, limit: i64) -> Option<InFlight<'_>> {
         let in_flight = InFlight(&self.hooks_in_flight);
         (self.hooks_in_flight.inc() < limit).then_some(in_flight)
+    }
+
+    /// Takes a place among the calls of the API being answered, to be given back by
+    /// [`leave_api`](Self::leave_api); `false`: `limit` of them are being answered already.
+    pub fn enter_api(&self, limit: i64) -> bool {
+        let has_place = self.api_in_flight.inc() < limit;
+        if !has_place {
+            self.api_in_flight.dec();
+        }
+        has_place
+    }
+
+    /// A call of the API that had a place was answered.
+    pub fn leave_api(&self) {
+        self.api_in_flight.dec();
+    }
+
+    /// Something was refused because a limit was reached.
+    pub fn limited(&self, kind: LimitLabel) {
+        self.limited.get_or_create(&LimitLabels { kind }).inc();
+    }
+
+    /// How often that was because of this limit.
+    pub fn limited_so_far(&self, kind: LimitLabel) -> u64 {
+        self.limited.get_or_create(&LimitLabels { kind }).get()
     }
 
     /// How many records were read from the store itself.

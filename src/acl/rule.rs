@@ -2,11 +2,12 @@
 
 use crate::acl::index::{Index, Rank, Wanted};
 use crate::acl::template::{Subject, Template};
+use crate::limits::counts::Counted;
 use crate::mqtt::qos::QoSSet;
 use crate::mqtt::request::TopicNames;
 
 /// The most rules of one policy.
-pub const MAX_RULES: usize = 10_000;
+pub const MAX_RULES: usize = Counted::Rules.most() as usize;
 
 /// A policy: rules in the order in which they are asked.
 #[derive(Debug, Clone, Default)]

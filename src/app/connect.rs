@@ -1,8 +1,7 @@
 //! CONNECT: who is this, and is it allowed to be here?
 
-use std::sync::Arc;
-
 use crate::app::App;
+use crate::app::hashing::Attempt;
 use crate::credential::holder::Holder;
 use crate::credential::human_password::HumanPassword;
 use crate::credential::minted_password::MintedPassword;
@@ -15,7 +14,6 @@ use crate::mqtt::request::ConnectRequest;
 use crate::names::token_id::TokenId;
 use crate::names::username::{PresentedUsername, SERVICE_NAME, Username};
 use crate::org::organization::RefreshMode;
-use crate::secret::SecretStr;
 use crate::store::port::{self, Change, StoreError};
 use crate::store::record::{Kept as _, TokenIndex};
 
@@ -88,7 +86,13 @@ impl App {
             }
             Presented::ApiKey(_) => Proof::ApiKey,
             Presented::Human(password) => {
-                let right = self.is_right(password, holder.as_ref()).await?;
+                let attempt = Attempt {
+                    username: &username,
+                    address: request.address,
+                    password,
+                    holder: holder.as_ref(),
+                };
+                let right = self.is_right(attempt).await?;
                 let hashed = holder;
                 // Hashing takes its time, and a revoke may have returned in it.
                 (organization, holder) = self.named(&username).await?;
@@ -114,6 +118,15 @@ impl App {
             {
                 decision = Decision::Deny(DenyReason::ForeignClientId);
             }
+        }
+        if let (Decision::Deny(reason), Proof::Minted(_)) = (&decision, proof)
+            && matches!(
+                reason,
+                DenyReason::WrongPassword | DenyReason::UnknownCredential
+            )
+            && holder.is_some()
+        {
+            self.login_failed(&username, request.address);
         }
         self.with_rules(broker, request, decision).await
     }
@@ -190,48 +203,6 @@ impl App {
     async fn is_minted_for(&self, name: &Username, token: TokenId) -> Result<bool, StoreError> {
         let index = port::read::<TokenIndex>(&*self.store, &token).await?;
         Ok(index.is_some_and(|index| index.username() == *name))
-    }
-
-    /// Whether a password that somebody chose is right. A name without one costs the same time.
-    async fn is_right(
-        &self,
-        password: &SecretStr<'_>,
-        holder: Option<&Arc<Holder>>,
-    ) -> Result<bool, StoreError> {
-        let stored = holder.and_then(|holder| holder.password());
-        if let Some((_, stored)) = stored
-            && stored.remembers(password.expose(), &self.keys) == Some(true)
-        {
-            return Ok(true);
-        }
-        let known = holder.filter(|_| stored.is_some()).map(Arc::clone);
-        let (keys, password) = (Arc::clone(&self.keys), password.to_secret());
-        let decoy = self.decoy.get().map(Arc::clone);
-        // A flood of made-up passwords fills this short queue and nothing else.
-        let _place = self
-            .waiting_to_hash
-            .try_acquire()
-            .map_err(|_| StoreError::Overloaded)?;
-        let permit = Arc::clone(&self.hashing).acquire_owned().await;
-        let permit = permit.map_err(|_| StoreError::Overloaded)?;
-        let hashed = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            match known.as_deref().and_then(Holder::password) {
-                Some((_, stored)) => (stored.verify(&password, &keys), None),
-                None => {
-                    let decoy = decoy.unwrap_or_else(|| Arc::new(HumanPassword::decoy()));
-                    decoy.verify(&password, &keys);
-                    (false, Some(decoy))
-                }
-            }
-        });
-        let (right, decoy) = hashed.await.map_err(|error| {
-            StoreError::Unavailable(format!("a password hash was not finished: {error}").into())
-        })?;
-        if let Some(decoy) = decoy {
-            self.decoy.get_or_init(|| decoy);
-        }
-        Ok(right)
     }
 
     /// Replaces a digest that an old pepper guards, in the background: the login does not wait for

@@ -9,6 +9,7 @@ pub mod caller;
 pub mod check;
 pub mod connect;
 pub mod doctor;
+mod hashing;
 pub mod inspect;
 pub mod organizations;
 pub mod policies;
@@ -22,19 +23,19 @@ pub mod transfer;
 pub mod users;
 
 use std::sync::Arc;
-use std::sync::OnceLock;
 
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 use crate::app::api_keys::last_use::Written;
+use crate::app::hashing::Hashing;
 use crate::app::tokens::quota::TokenCounts;
 use crate::clock::{Clock, Stopwatch};
 use crate::credential::holder::Holder;
-use crate::credential::human_password::HumanPassword;
 use crate::credential::root_key::RootKeys;
 use crate::identity::key_sets::{self, KeySets};
 use crate::keyring::Keyring;
+use crate::limits::limiter::{self, Limiter};
 use crate::metrics::Metrics;
 use crate::names::organization_id::{OrganizationId, OrganizationName};
 use crate::names::origin::Origin;
@@ -50,13 +51,12 @@ pub struct App {
     keys: Arc<Keyring>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
-    /// Limits how many slow hashes run at a time, so that logins cannot take every core.
-    hashing: Arc<Semaphore>,
-    /// Limits how many logins wait for that.
-    waiting_to_hash: Semaphore,
+    /// Slow hashes, and who waits for one.
+    hashing: Hashing,
+    /// How often what may be done.
+    limiter: Arc<Limiter>,
     /// Limits how many records are renewed at a time.
     renewing: Arc<Semaphore>,
-    decoy: OnceLock<Arc<HumanPassword>>,
     /// The public keys of identity providers.
     key_sets: Arc<KeySets>,
     /// How many tokens organizations have, where that is limited.
@@ -67,8 +67,6 @@ pub struct App {
     root_keys: RootKeys,
 }
 
-/// The most logins that wait for a slow hash.
-const HASH_QUEUE: usize = 16;
 /// The most records that are renewed in the background at a time.
 const RENEWALS: usize = 4;
 
@@ -81,7 +79,7 @@ impl App {
         metrics: Arc<Metrics>,
         hashing: usize,
     ) -> Self {
-        let hashing = Arc::new(Semaphore::new(hashing.max(1)));
+        let limiter = Limiter::new(limiter::Settings::default(), Arc::clone(&clock));
         let settings = key_sets::Settings::default();
         let key_sets = KeySets::new(settings, Arc::clone(&clock), Arc::clone(&metrics));
         Self {
@@ -89,10 +87,9 @@ impl App {
             keys,
             clock,
             metrics,
-            hashing,
-            waiting_to_hash: Semaphore::new(HASH_QUEUE),
+            hashing: Hashing::new(hashing),
+            limiter: Arc::new(limiter),
             renewing: Arc::new(Semaphore::new(RENEWALS)),
-            decoy: OnceLock::new(),
             key_sets: Arc::new(key_sets),
             token_counts: TokenCounts::default(),
             key_uses: Written::default(),
@@ -103,6 +100,17 @@ impl App {
     /// The same with the operator's root keys.
     pub fn with_root_keys(self, root_keys: RootKeys) -> Self {
         Self { root_keys, ..self }
+    }
+
+    /// The same with another limiter.
+    pub fn with_limiter(mut self, limiter: Arc<Limiter>) -> Self {
+        self.limiter = limiter;
+        self
+    }
+
+    /// How often what may be done.
+    pub fn limiter(&self) -> &Limiter {
+        &self.limiter
     }
 
     /// The same with other settings of how providers' keys are fetched.

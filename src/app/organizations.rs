@@ -4,11 +4,12 @@ use uuid::Uuid;
 
 use crate::acl::document::{Mistake, PRESETS, preset};
 use crate::app::App;
+use crate::limits::counts::{Counted, LimitReached, LimitsChange, OrganizationLimits, TooHigh};
 use crate::names::marks::Marks;
 use crate::names::organization_id::{OrganizationId, OrganizationName};
 use crate::names::origin::Origin;
 use crate::org::organization::{
-    CannotAdd, MAX_NAME_LENGTH, MAX_ORIGINS, Organization, RefreshMode, TokenLife, TokenRules,
+    CannotAdd, MAX_NAME_LENGTH, Organization, RefreshMode, TokenLife, TokenRules,
 };
 use crate::org::provider::BadProvider;
 use crate::store::port::{self, Change, StoreError};
@@ -31,9 +32,12 @@ pub enum SetupError {
     /// No preset of that name.
     #[error("there is no preset of that name; choose one of: {}", PRESETS.map(|(name, _)| name).join(", "))]
     NoSuchPreset,
-    /// More than [`MAX_ORIGINS`].
-    #[error("an organization allows at most {MAX_ORIGINS} origins")]
-    TooManyOrigins,
+    /// There are as many as there may be.
+    #[error(transparent)]
+    Limit(#[from] LimitReached),
+    /// More than anybody may have.
+    #[error(transparent)]
+    TooHigh(#[from] TooHigh),
     /// A restricted key without scopes could do nothing.
     #[error("a restricted key needs at least one --scope")]
     NoScopes,
@@ -90,6 +94,8 @@ pub struct OrganizationChange {
     pub max_tokens: Option<u64>,
     /// More web origins whose pages may ask for tokens.
     pub allow_origins: Vec<Origin>,
+    /// How much it may have, and how often it may ask.
+    pub limits: LimitsChange,
 }
 
 impl OrganizationChange {
@@ -101,13 +107,14 @@ impl OrganizationChange {
             .unwrap_or(rules.refreshable_seconds);
         rules.max_per_user = self.max_per_user.or(rules.max_per_user);
         rules.max_tokens = self.max_tokens.or(rules.max_tokens);
+        organization.limits.change(&self.limits)?;
         for origin in &self.allow_origins {
             if !organization.allows_origin(origin) {
+                let number = organization.allowed_origins.len() as u64 + 1;
+                let counts = &organization.limits.counts;
+                counts.check(Counted::Origins, number)?;
                 organization.allowed_origins.push(origin.clone());
             }
-        }
-        if organization.allowed_origins.len() > MAX_ORIGINS {
-            return Err(SetupError::TooManyOrigins);
         }
         Ok(())
     }
@@ -124,9 +131,9 @@ impl App {
     ) -> Result<Organization, SetupError> {
         SetupError::check_name(new.name)?;
         let document = preset(new.preset).ok_or(SetupError::NoSuchPreset)?;
-        if new.allowed_origins.len() > MAX_ORIGINS {
-            return Err(SetupError::TooManyOrigins);
-        }
+        let limits = OrganizationLimits::default();
+        let origins = new.allowed_origins.len() as u64;
+        limits.counts.check(Counted::Origins, origins)?;
         let organization = Organization {
             id: OrganizationId::random(),
             alias: Uuid::new_v4(),
@@ -137,6 +144,7 @@ impl App {
             retired_prefixes: Vec::new(),
             created_at: self.now(),
             token_rules: TokenRules::default(),
+            limits,
             service_keys: Vec::new(),
             marks: Marks::default(),
         };

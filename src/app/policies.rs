@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::app::organizations::SetupError;
+use crate::limits::counts::Counted;
 use crate::names::organization_id::OrganizationName;
 use crate::store::port::{self, Change};
 use crate::store::record::Policy;
@@ -11,7 +12,7 @@ impl App {
     /// the number of its rules.
     ///
     /// # Errors
-    /// [`SetupError::Policy`] with every mistake; the old policy stays then.
+    /// [`SetupError::Policy`] with every mistake, or [`SetupError::Limit`]; the old policy stays then.
     pub async fn set_policy(
         &self,
         organization: OrganizationName,
@@ -21,6 +22,8 @@ impl App {
         let organization = organization.ok_or(SetupError::NoSuchOrganization)?;
         let policy = Policy::parse(document).map_err(SetupError::Policy)?;
         let rules = policy.acl().rules().len();
+        let counts = &organization.limits.counts;
+        counts.check(Counted::Rules, rules as u64)?;
         port::update::<Policy, SetupError>(&*self.store, &organization.id, |_| {
             Ok(Change::Set(policy.clone()))
         })

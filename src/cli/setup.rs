@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use clap::{Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
 use crate::app::App;
@@ -16,6 +16,8 @@ use crate::config::source::Flags;
 use crate::credential::api_key::ApiKeyKind;
 use crate::credential::human_password::MAX_LENGTH;
 use crate::credential::scope::Scope;
+use crate::limits::counts::{CountLimits, LimitsChange};
+use crate::limits::rate::{NotARate, Rate};
 use crate::names::base62;
 use crate::names::organization_id::OrganizationName;
 use crate::names::origin::Origin;
@@ -42,8 +44,8 @@ pub enum OrgCommand {
         #[arg(long = "allow-origin", value_name = "ORIGIN")]
         allow_origins: Vec<Origin>,
     },
-    /// Change how an organization's tokens are refreshed, how many there may be, and whose pages may
-    /// ask for them; what is not named stays
+    /// Change how an organization's tokens are refreshed, how many there may be, whose pages may ask
+    /// for them, and its limits; what is not named stays
     Set {
         /// The organization: org_... or its UUID
         #[arg(long)]
@@ -65,8 +67,41 @@ pub enum OrgCommand {
         /// One more web origin whose pages may ask for tokens
         #[arg(long = "allow-origin", value_name = "ORIGIN")]
         allow_origins: Vec<Origin>,
+        #[command(flatten)]
+        limits: LimitArguments,
     },
 }
+
+/// How much an organization may have, and how often it may ask
+#[derive(Debug, Args)]
+pub struct LimitArguments {
+    /// The most users with a password of their own
+    #[arg(long, value_name = "NUMBER")]
+    max_users: Option<u32>,
+    /// The most API keys
+    #[arg(long, value_name = "NUMBER")]
+    max_keys: Option<u32>,
+    /// The most identity providers (there is room for 32)
+    #[arg(long, value_name = "NUMBER")]
+    max_providers: Option<u32>,
+    /// The most topic rules (there is room for 10000)
+    #[arg(long, value_name = "NUMBER")]
+    max_rules: Option<u32>,
+    /// The most web origins (there is room for 64)
+    #[arg(long, value_name = "NUMBER")]
+    max_origins: Option<u32>,
+    /// How often it may be called by all its keys together, such as "200/s burst 400"; usual: as the
+    /// settings have it
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    call_rate: Option<RateArgument>,
+    /// How often a token may be minted for it; usual: as the settings have it
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    mint_rate: Option<RateArgument>,
+}
+
+/// A rate, or what the settings have.
+#[derive(Debug, Clone, Copy)]
+struct RateArgument(Option<Rate>);
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum RefreshArgument {
@@ -146,6 +181,7 @@ pub fn org(flags: &Flags, command: OrgCommand, output: Output) -> anyhow::Result
             max_per_user,
             max_tokens,
             allow_origins,
+            limits,
         } => {
             let change = OrganizationChange {
                 refresh: refresh.map(RefreshMode::from),
@@ -153,6 +189,7 @@ pub fn org(flags: &Flags, command: OrgCommand, output: Output) -> anyhow::Result
                 max_per_user,
                 max_tokens,
                 allow_origins,
+                limits: limits.into(),
             };
             return set_org(flags, org, change, output);
         }
@@ -185,6 +222,7 @@ fn set_org(
     let value = json!({
         "id": changed.id,
         "token_rules": changed.token_rules,
+        "limits": changed.limits,
         "allowed_origins": changed.allowed_origins,
     });
     output.print(&value, &format!("changed organization {}", changed.id));
@@ -292,6 +330,29 @@ pub fn with_app<T>(
         let app = wiring::app_on_store(&store, keys).await?;
         work(&app).await
     })
+}
+
+fn rate(text: &str) -> Result<RateArgument, NotARate> {
+    match text {
+        "usual" => Ok(RateArgument(None)),
+        text => Ok(RateArgument(Some(text.parse()?))),
+    }
+}
+
+impl From<LimitArguments> for LimitsChange {
+    fn from(arguments: LimitArguments) -> Self {
+        Self {
+            counts: CountLimits {
+                users: arguments.max_users,
+                keys: arguments.max_keys,
+                providers: arguments.max_providers,
+                rules: arguments.max_rules,
+                origins: arguments.max_origins,
+            },
+            calls: arguments.call_rate.map(|RateArgument(rate)| rate),
+            mints: arguments.mint_rate.map(|RateArgument(rate)| rate),
+        }
+    }
 }
 
 impl From<RefreshArgument> for RefreshMode {

@@ -50,6 +50,16 @@ impl HumanPassword {
         same.then_some(true)
     }
 
+    /// Remembers a password that is known to be right for this very hash.
+    pub fn accept(&self, password: &str, keys: &Keyring) {
+        self.accepted.get_or_init(|| keys.process_digest(password));
+    }
+
+    /// Tells this hash from another one, in this process.
+    pub fn digest(&self, keys: &Keyring) -> Digest {
+        keys.process_digest(&self.phc)
+    }
+
     /// Verifies with Argon2id and remembers a success. Takes about 20 ms: not for an event loop.
     pub fn verify(&self, password: &Secret, keys: &Keyring) -> bool {
         if password.expose().len() > MAX_LENGTH {
@@ -63,7 +73,7 @@ impl HumanPassword {
             .verify_password(password.as_bytes(), &hash)
             .is_ok();
         if good {
-            self.accepted.get_or_init(|| keys.process_digest(password));
+            self.accept(password, keys);
         }
         good
     }

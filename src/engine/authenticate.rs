@@ -152,6 +152,7 @@ mod tests {
     use crate::credential::holder::{Holder, HolderIdentity};
     use crate::credential::minted_password::{Minted, mint};
     use crate::engine::member::live_member;
+    use crate::limits::counts::OrganizationLimits;
     use crate::names::claims::Claims;
     use crate::names::marks::Marks;
     use crate::org::organization::{Organization, TokenLife, TokenRules};
@@ -171,6 +172,7 @@ mod tests {
             retired_prefixes: vec![],
             created_at: at(0),
             token_rules: TokenRules::default(),
+            limits: OrganizationLimits::default(),
             service_keys: Vec::new(),
             marks: Marks::default(),
         }

@@ -27,7 +27,7 @@ use crate::hooks::expresses::{
 use crate::hooks::json::{Object, Password, Text, from_base64, parse};
 use crate::hooks::templated::{self, Access};
 use crate::mqtt::qos::QoS;
-use crate::mqtt::request::{ConnectRequest, Peer, SessionRequest};
+use crate::mqtt::request::{ConnectRequest, Peer, SessionRequest, address};
 
 /// broker-hooks section 8.2. Whether `$share/<group>/` is still in front of a filter is not known:
 /// it is taken off where it stands, and no other filter begins with it.
@@ -65,6 +65,8 @@ struct Auth<'a> {
     username: Option<Text<'a>>,
     #[serde(borrow)]
     password: Option<Password<'a>>,
+    #[serde(borrow)]
+    remote_addr: Option<Text<'a>>,
 }
 
 /// The JSON form of a protobuf message: of its alternatives, one is there; what has its default
@@ -169,7 +171,11 @@ fn connect(body: &[u8]) -> Result<Question<'_>, Unreadable> {
     };
     let password = auth.password.map(from_base64).transpose()?;
     Ok(Question {
-        call: Call::Connect(ConnectRequest { peer, password }),
+        call: Call::Connect(ConnectRequest {
+            peer,
+            password,
+            address: auth.remote_addr.and_then(|text| address(&text.0)),
+        }),
         echo,
     })
 }

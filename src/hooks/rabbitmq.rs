@@ -100,7 +100,11 @@ fn user<'a>(_: &Settings, mut form: Form<'a>) -> Result<Call<'a>, Unreadable> {
         compartment: Some(form.need("vhost")?),
     };
     let password = form.take("password")?.map(SecretStr::new);
-    Ok(Call::Connect(ConnectRequest { peer, password }))
+    Ok(Call::Connect(ConnectRequest {
+        peer,
+        password,
+        address: None,
+    }))
 }
 
 fn vhost<'a>(_: &Settings, mut form: Form<'a>) -> Result<Call<'a>, Unreadable> {

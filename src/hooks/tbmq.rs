@@ -67,6 +67,7 @@ pub fn decode<'a>(request: &RawRequest<'a>) -> Result<Question<'a>, Unreadable> 
     Ok(Question::plain(Call::Connect(ConnectRequest {
         peer,
         password,
+        address: None,
     })))
 }
 

@@ -2,13 +2,14 @@
 //! Mosquitto plugins. All have the same few words, and all values are texts.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use crate::engine::decision::DenyReason;
 use crate::hooks::call::{Answer, Call, MAX_FILTERS, Question, RawRequest, Reply, Unreadable};
 use crate::hooks::form::Form;
 use crate::mqtt::qos::QoS;
 use crate::mqtt::request::{
-    ConnectRequest, Peer, PublishRequest, RequestedFilter, SubscribeRequest, TopicNames,
+    ConnectRequest, Peer, PublishRequest, RequestedFilter, SubscribeRequest, TopicNames, address,
 };
 use crate::secret::SecretStr;
 
@@ -86,7 +87,23 @@ pub fn peer<'a>(form: &mut Form<'a>) -> Result<Peer<'a>, Unreadable> {
 pub fn connect<'a>(mut form: Form<'a>) -> Result<Call<'a>, Unreadable> {
     let peer = peer(&mut form)?;
     let password = form.take_filled("password")?.map(SecretStr::new);
-    Ok(Call::Connect(ConnectRequest { peer, password }))
+    Ok(Call::Connect(ConnectRequest {
+        peer,
+        password,
+        address: client_address(&mut form),
+    }))
+}
+
+/// Where the client connects from, by the names that EMQX (`peerhost`) and the others (`ipaddr`) use.
+/// What is no address, such as a placeholder that a broker does not know, tells nothing.
+fn client_address(form: &mut Form<'_>) -> Option<IpAddr> {
+    let told = |name| {
+        form.take(name)
+            .ok()
+            .flatten()
+            .and_then(|text| address(&text))
+    };
+    ["peerhost", "ipaddr"].into_iter().find_map(told)
 }
 
 /// A PUBLISH or a SUBSCRIBE of one filter.

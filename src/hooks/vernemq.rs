@@ -25,7 +25,7 @@ use crate::hooks::json::{Object, Password, Text, parse};
 use crate::mqtt::qos::QoS;
 use crate::mqtt::request::{
     ConnectRequest, Peer, PublishRequest, RequestedFilter, SessionChange, SessionEvent,
-    SubscribeRequest, TopicNames,
+    SubscribeRequest, TopicNames, address,
 };
 use crate::secret::SecretStr;
 
@@ -68,6 +68,8 @@ struct Register<'a> {
     password: Option<Password<'a>>,
     #[serde(borrow)]
     mountpoint: Text<'a>,
+    #[serde(borrow)]
+    peer_addr: Option<Text<'a>>,
 }
 
 /// The lifecycle hooks; only `on_register` has a username.
@@ -224,12 +226,17 @@ fn register(body: &[u8]) -> Result<Question<'_>, Unreadable> {
         username,
         password,
         mountpoint,
+        peer_addr,
     } = parse(body)?;
     let echo = Echo::ClientId(client_id.0.clone());
     let peer = peer(client_id, username, mountpoint);
     let password = password.map(|password| SecretStr::new(password.0));
     Ok(Question {
-        call: Call::Connect(ConnectRequest { peer, password }),
+        call: Call::Connect(ConnectRequest {
+            peer,
+            password,
+            address: peer_addr.and_then(|text| address(&text.0)),
+        }),
         echo,
     })
 }

@@ -14,7 +14,7 @@ use crate::app::revoke::RevokeError;
 use crate::app::tokens::ExchangeError;
 use crate::http::wire::ErrorBody;
 use crate::identity::jwt::TokenError;
-use crate::org::organization::CannotRemove;
+use crate::org::organization::{CannotAdd, CannotRemove};
 use crate::store::port::StoreError;
 
 /// The codes of RFC 6749 section 5.2, RFC 7009 section 2.2.1 and RFC 8693 section 2.2.2.
@@ -172,6 +172,9 @@ impl From<SetupError> for ApiError {
         let text = error.to_string();
         match &error {
             SetupError::NoSuchOrganization => Self::new(404, "organization_not_found", &text),
+            SetupError::Limit(_) | SetupError::CannotAdd(CannotAdd::TooMany(_)) => {
+                Self::new(409, "limit_reached", &text)
+            }
             SetupError::CannotAdd(_) | SetupError::Exists => Self::new(409, "conflict", &text),
             SetupError::Store(_) => Self::unavailable(&error),
             _ => Self::invalid_request(&text),

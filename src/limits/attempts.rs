@@ -65,10 +65,10 @@ impl Attempts {
         if !table.pairs.contains_key(&pair.0) && !table.has_room(now) {
             return;
         }
-        let failed = table
-            .pairs
-            .entry(pair.0)
-            .or_insert(Failed { times: 0, last: now });
+        let failed = table.pairs.entry(pair.0).or_insert(Failed {
+            times: 0,
+            last: now,
+        });
         if failed.is_over(now) {
             failed.times = 0;
         }

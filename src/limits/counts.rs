@@ -2,6 +2,34 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits::rate::Rate;
+
+/// What an operator has set for an organization, in place of what holds for all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OrganizationLimits {
+    /// The most of each thing.
+    #[serde(flatten)]
+    pub counts: CountLimits,
+    /// How often it may be called, by all its keys together; `None`: `limits.organization`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calls: Option<Rate>,
+    /// How often a token may be minted for it; `None`: `limits.mint`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mints: Option<Rate>,
+}
+
+/// A change of them; `None`: stays as it is, `Some(None)`: what holds for all.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LimitsChange {
+    /// The most of each thing.
+    pub counts: CountLimits,
+    /// How often it may be called.
+    pub calls: Option<Option<Rate>>,
+    /// How often a token may be minted for it.
+    pub mints: Option<Option<Rate>>,
+}
+
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Counted {
@@ -101,7 +129,7 @@ impl Counted {
     }
 
     /// As many can be allowed. Providers and origins are part of one record, and a policy is one.
-    pub fn most(self) -> u32 {
+    pub const fn most(self) -> u32 {
         match self {
             Counted::Users => 10_000_000,
             Counted::Keys => 10_000,
@@ -112,12 +140,25 @@ impl Counted {
     }
 }
 
-impl CountLimits {
+impl OrganizationLimits {
     /// Whether nobody has changed them.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
 
+    /// Changes them, all or none.
+    ///
+    /// # Errors
+    /// [`TooHigh`].
+    pub fn change(&mut self, change: &LimitsChange) -> Result<(), TooHigh> {
+        self.counts = self.counts.with(&change.counts)?;
+        self.calls = change.calls.unwrap_or(self.calls);
+        self.mints = change.mints.unwrap_or(self.mints);
+        Ok(())
+    }
+}
+
+impl CountLimits {
     /// As many there may be.
     pub fn max(&self, what: Counted) -> u32 {
         let set = match what {
@@ -212,13 +253,12 @@ mod tests {
 
     #[test]
     fn stored_limits_without_a_field_are_the_usual_ones() {
-        assert_eq!(
-            serde_json::from_str::<CountLimits>("{}").unwrap(),
-            CountLimits::default()
-        );
-        assert_eq!(
-            serde_json::to_string(&CountLimits::default()).unwrap(),
-            "{}"
-        );
+        let usual = OrganizationLimits::default();
+        let read = |text: &str| serde_json::from_str::<OrganizationLimits>(text).unwrap();
+        assert_eq!(read("{}"), usual);
+        assert_eq!(serde_json::to_string(&usual).unwrap(), "{}");
+        let text = r#"{"users":3,"mints":"5/s burst 9"}"#;
+        assert_eq!(read(text).counts.users, Some(3));
+        assert_eq!(serde_json::to_string(&read(text)).unwrap(), text);
     }
 }

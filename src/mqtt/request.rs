@@ -4,6 +4,7 @@
 //! filters are still as the client sent them: the use cases check them, and refuse.
 
 use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::mqtt::qos::QoS;
 use crate::secret::SecretStr;
@@ -27,6 +28,15 @@ pub struct ConnectRequest<'a> {
     pub peer: Peer<'a>,
     /// The password; `None` where the client sent none.
     pub password: Option<SecretStr<'a>>,
+    /// Where the client connects from; `None` where the broker does not say.
+    pub address: Option<IpAddr>,
+}
+
+/// An address in a broker's words, with a port or without; `None`: it is none.
+pub fn address(text: &str) -> Option<IpAddr> {
+    let plain = text.trim_start_matches('[').trim_end_matches(']');
+    let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
+    plain.parse().ok().or_else(with_port)
 }
 
 /// Is this client's login still good, with nothing more asked? (RabbitMQ's vhost and queue checks.)
@@ -101,4 +111,25 @@ pub enum TopicNames {
     /// Topics were AMQP routing keys: a `.` of the client's cannot be told from a `/`, nor a `*`
     /// of a filter from a `+`, and the broker itself treats them as one.
     Amqp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_in_the_brokers_forms() {
+        for (text, expected) in [
+            ("192.0.2.1", Some("192.0.2.1")),
+            ("192.0.2.1:1883", Some("192.0.2.1")),
+            ("2001:db8::1", Some("2001:db8::1")),
+            ("[2001:db8::1]:1883", Some("2001:db8::1")),
+            ("", None),
+            ("undefined", None),
+            ("${peerhost}", None),
+        ] {
+            let expected = expected.map(|text| text.parse().unwrap());
+            assert_eq!(address(text), expected, "{text}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use crate::limits::counts::{Counted, LimitReached, OrganizationLimits};
 use crate::names::key_id::ApiKeyId;
 use crate::names::marks::Marks;
 use crate::names::organization_id::{OrganizationId, push_base32};
@@ -16,12 +17,8 @@ use crate::org::provider::{self, Provider};
 
 /// The longest name of an organization, provider or key, in bytes.
 pub const MAX_NAME_LENGTH: usize = provider::MAX_NAME_LENGTH;
-/// The most providers of one organization.
-pub const MAX_PROVIDERS: usize = 32;
 /// The most username prefixes that are kept for providers that were removed.
 pub const MAX_RETIRED: usize = 128;
-/// The most allowed origins of one organization.
-pub const MAX_ORIGINS: usize = 64;
 
 /// A tenant. Its providers are part of the record, so that an exchange finds both in one read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +47,9 @@ pub struct Organization {
     /// What becomes of minted tokens, and how many there may be.
     #[serde(default, skip_serializing_if = "TokenRules::is_default")]
     pub token_rules: TokenRules,
+    /// How much it may have and how often it may ask, where an operator has set that.
+    #[serde(default, skip_serializing_if = "OrganizationLimits::is_default")]
+    pub limits: OrganizationLimits,
     /// Keys with which the service user may have connected: brokers do not say with which one a
     /// session was opened.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -192,9 +192,9 @@ pub fn native_name(organization: &OrganizationId, subject: &str) -> LocalName {
 /// Why a provider cannot be added to an organization.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CannotAdd {
-    /// [`MAX_PROVIDERS`] reached.
-    #[error("an organization has at most {MAX_PROVIDERS} providers")]
-    TooMany,
+    /// There are as many as there may be.
+    #[error(transparent)]
+    TooMany(#[from] LimitReached),
     /// The name is taken.
     #[error("there is a provider named `{0}` already; choose another --name")]
     NameTaken(String),
@@ -251,9 +251,8 @@ impl Organization {
     /// # Errors
     /// [`CannotAdd`] when it could be mixed up with one that is there; nothing is changed then.
     pub fn add_provider(&mut self, provider: Provider) -> Result<(), CannotAdd> {
-        if self.providers.len() >= MAX_PROVIDERS {
-            return Err(CannotAdd::TooMany);
-        }
+        let number = self.providers.len() as u64 + 1;
+        self.limits.counts.check(Counted::Providers, number)?;
         let new = &provider.username_prefix;
         if new.starts_with(NATIVE_PREFIX) || NATIVE_PREFIX.starts_with(new.as_str()) {
             return Err(CannotAdd::PrefixTaken {
@@ -421,6 +420,7 @@ mod tests {
             retired_prefixes: vec![],
             created_at: Timestamp::UNIX_EPOCH,
             token_rules: TokenRules::default(),
+            limits: OrganizationLimits::default(),
             service_keys: Vec::new(),
             marks: Marks::default(),
         }

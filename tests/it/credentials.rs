@@ -95,10 +95,12 @@ async fn can_connect(app: &App, token: &MintedToken) -> bool {
         compartment: None,
     };
     let password = Some(SecretStr::new(token.password.expose()));
-    let decision = app
-        .connect(&broker, &ConnectRequest { peer, password })
-        .await
-        .unwrap();
+    let request = ConnectRequest {
+        peer,
+        password,
+        address: None,
+    };
+    let decision = app.connect(&broker, &request).await.unwrap();
     matches!(decision, Decision::Allow(_))
 }
 

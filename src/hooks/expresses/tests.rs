@@ -33,6 +33,7 @@ fn connect() -> Call<'static> {
     Call::Connect(ConnectRequest {
         peer: peer(),
         password: None,
+        address: None,
     })
 }
 

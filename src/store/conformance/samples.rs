@@ -11,6 +11,7 @@ use crate::credential::holder::{Credential, CredentialKind, Holder, HolderIdenti
 use crate::credential::human_password::HumanPassword;
 use crate::credential::key_rules::KeyRules;
 use crate::keyring::Keyring;
+use crate::limits::counts::OrganizationLimits;
 use crate::names::claims::Claims;
 use crate::names::key_id::RingKeyId;
 use crate::names::marks::{Epoch, Marks};
@@ -74,6 +75,7 @@ pub fn counter(id: OrganizationId) -> Organization {
         retired_prefixes: Vec::new(),
         created_at: second(0),
         token_rules: TokenRules::default(),
+        limits: OrganizationLimits::default(),
         service_keys: Vec::new(),
         marks: Marks::default(),
     }

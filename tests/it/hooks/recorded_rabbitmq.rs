@@ -199,7 +199,7 @@ fn question(Recorded { name, request }: &Recorded) -> String {
     };
     let dialect = Dialect::RabbitMq(rabbitmq::Settings::default());
     let words = match dialect.decode(&raw).unwrap().call {
-        Call::Connect(ConnectRequest { peer, password }) => {
+        Call::Connect(ConnectRequest { peer, password, .. }) => {
             let password = password.unwrap();
             format!("connect {}, password {:?}", whom(&peer), password.expose())
         }

@@ -126,7 +126,11 @@ impl Node {
             compartment: None,
         };
         let password = Some(SecretStr::new(password));
-        let request = ConnectRequest { peer, password };
+        let request = ConnectRequest {
+            peer,
+            password,
+            address: None,
+        };
         let decision = self.app.connect(&broker, &request).await.unwrap();
         matches!(decision, Decision::Allow(_))
     }
