@@ -136,6 +136,8 @@ labels! {
         Log => "log",
         /// Whether others have heard of a change.
         Confirm => "confirm",
+        /// What others have used of the limits.
+        Limits => "limits",
     }
 }
 

@@ -12,6 +12,7 @@ use crate::config::{Config, StoreLocation};
 use crate::http::routes::{self, Routes};
 use crate::http::server::{self, Running, Stopper};
 use crate::keyring::Keyring;
+use crate::limits::limiter::Limiter;
 use crate::metrics::Metrics;
 use crate::store::cached::Cached;
 use crate::store::embedded::{Embedded, OpenError};
@@ -64,8 +65,12 @@ pub fn build_with_routes(config: Config, public: Routes) -> anyhow::Result<Assem
         Arc::clone(&metrics),
     );
     let keys = Arc::new(config.keys);
+    let limiter = Arc::new(Limiter::new(config.limits, Arc::clone(&clock)));
+    if let Some(redis) = &redis {
+        redis.share(Arc::clone(&limiter));
+    }
     let app = App::new(Arc::new(cached), keys, clock, metrics, config.hashing);
-    let app = app.with_root_keys(config.root_keys);
+    let app = app.with_root_keys(config.root_keys).with_limiter(limiter);
     if config.key_sets.allow_private_addresses {
         tracing::warn!(
             "identity.allow_private_addresses is on: whoever may add a provider can make this server \

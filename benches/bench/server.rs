@@ -16,6 +16,7 @@ use ticketgate::hooks::rabbitmq;
 use ticketgate::http::server::{Stopper, run_event_loop};
 use ticketgate::http::{self, routes};
 use ticketgate::identity::key_sets;
+use ticketgate::limits::limiter;
 use ticketgate::names::organization_id::OrganizationId;
 use ticketgate::secret::Secret;
 use ticketgate::store::cached;
@@ -80,6 +81,12 @@ fn config(setup: &Setup) -> anyhow::Result<Config> {
         root_keys: RootKeys::default(),
         key_sets: key_sets::Settings::default(),
         hashing: 1,
+        limits: limiter::Settings {
+            key: None,
+            organization: None,
+            failures: None,
+            ..limiter::Settings::default()
+        },
         local_socket: setup.local_socket.clone(),
         brokers: vec![
             connection("verne", Dialect::VerneMq, organization),

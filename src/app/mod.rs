@@ -11,6 +11,7 @@ pub mod connect;
 pub mod doctor;
 mod hashing;
 pub mod inspect;
+pub mod limits;
 pub mod organizations;
 pub mod policies;
 pub mod providers;

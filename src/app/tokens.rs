@@ -22,6 +22,7 @@ use crate::credential::minted_password;
 use crate::credential::terms::Limits;
 use crate::identity::jwt::{TokenError, UnverifiedToken};
 use crate::identity::key_sets::NoKey;
+use crate::limits::limiter::Limited;
 use crate::names::organization_id::OrganizationName;
 use crate::names::origin::Origin;
 use crate::names::token_id::TokenId;
@@ -102,6 +103,9 @@ pub enum ExchangeError {
     /// Too many tokens of the organization.
     #[error("the organization has {0} tokens, as many as it may have")]
     OrganizationFull(u64),
+    /// Too many tokens are minted for the organization.
+    #[error(transparent)]
+    Limited(#[from] Limited),
     /// What the caller wants of the token cannot be.
     #[error("{0}")]
     Narrowing(String),

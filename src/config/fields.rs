@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::brokers;
+use crate::config::limits;
 use crate::config::reader::{Field, Reader, at_least_one};
 use crate::config::source::{Flags, Source};
 use crate::config::store::Places;
@@ -46,6 +47,7 @@ pub fn read(source: Source) -> Result<Config, ConfigErrors> {
     let root_keys = reader.root_keys();
     let key_sets = reader.key_sets();
     let hashing = reader.hashing();
+    let limits = limits::read(&mut reader);
     let local_socket = reader.local_socket(&folder);
     let log = reader.log();
     let brokers = brokers::read(&mut reader);
@@ -59,6 +61,7 @@ pub fn read(source: Source) -> Result<Config, ConfigErrors> {
             root_keys,
             key_sets,
             hashing,
+            limits,
             local_socket,
             brokers,
             log,
@@ -128,6 +131,7 @@ pub fn describe() -> String {
     reader.root_keys();
     reader.key_sets();
     reader.hashing();
+    limits::read(&mut reader);
     reader.local_socket(&folder);
     reader.log();
     brokers::describe(&mut reader);
@@ -232,6 +236,15 @@ impl Reader {
                 default.api_deadline.as_millis() as u64,
                 at_least_one,
             )),
+            api_in_flight: self.with(
+                field(
+                    "api.in_flight",
+                    "256",
+                    "The most API calls answered at a time.",
+                ),
+                default.api_in_flight,
+                at_least_one,
+            ),
         }
     }
 

@@ -2,10 +2,11 @@
 //! at once, each with its field, its variable and an example of what would be right.
 //!
 //! [`source`] gathers the values, [`reader`] reads one, [`fields`] knows them all, [`brokers`] those of
-//! the broker connections, [`store`] those of the store.
+//! the broker connections, [`limits`] those of how often what may be done, [`store`] those of the store.
 
 pub mod brokers;
 pub mod fields;
+pub mod limits;
 pub mod reader;
 pub mod source;
 pub mod store;
@@ -17,6 +18,7 @@ use crate::hooks::connection::BrokerConnection;
 use crate::http;
 use crate::identity::key_sets;
 use crate::keyring::Keyring;
+use crate::limits::limiter;
 use crate::store::cached;
 use crate::store::redis::Settings as RedisSettings;
 
@@ -36,6 +38,8 @@ pub struct Config {
     pub key_sets: key_sets::Settings,
     /// How many slow password hashes may run at a time.
     pub hashing: usize,
+    /// How often what may be done.
+    pub limits: limiter::Settings,
     /// The socket for local calls.
     pub local_socket: PathBuf,
     /// Who may ask.

@@ -7,7 +7,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::http::error::ApiError;
-use crate::http::{Edge, cors};
+use crate::http::{Edge, cors, limits};
 use crate::names::organization_id::{OrganizationId, OrganizationName};
 use crate::names::origin::Origin;
 
@@ -24,12 +24,11 @@ pub async fn answer(
     let span = tracing::info_span!("api", call, %request_id);
     let answering = async {
         let answered = timeout(edge.settings().api_deadline, work).await;
-        answered
-            .unwrap_or_else(|_| Err(ApiError::too_slow()))
-            .unwrap_or_else(|error| {
-                tracing::info!(code = error.code(), "refused");
-                error.response()
-            })
+        let answered = answered.unwrap_or_else(|_| Err(ApiError::too_slow()));
+        limits::settle(request, edge, answered).unwrap_or_else(|error| {
+            tracing::info!(code = error.code(), "refused");
+            error.response()
+        })
     };
     let mut response = answering.instrument(span).await;
     let headers = response.headers_mut();

@@ -69,11 +69,15 @@ pub fn with_headers(mut response: HttpResponse, origin: Option<&Origin>) -> Http
     headers.append(VARY, HeaderValue::from_static("Origin"));
     if let Some(value) = origin.and_then(|one| HeaderValue::from_str(one.as_str()).ok()) {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, value);
-        let readable = HeaderValue::from_static("ETag, Retry-After, X-Request-Id");
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, readable);
+        let names = HeaderValue::from_static(READABLE);
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, names);
     }
     response
 }
+
+/// Headers that a page may read beside those that it always may.
+const READABLE: &str = "ETag, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, \
+                        X-Request-Id";
 
 const NOT_ALLOWED: &str = "no organization allows requests from this web origin; add it to the \
                            allowed origins of yours";

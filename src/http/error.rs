@@ -8,12 +8,16 @@ use actix_web::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use crate::app::api_keys::KeyError;
 use crate::app::api_keys::change::ChangeKeyError;
 use crate::app::doctor::ProbeError;
+use crate::app::limits::AdmitError;
 use crate::app::organizations::SetupError;
 use crate::app::providers::ProviderError;
 use crate::app::revoke::RevokeError;
 use crate::app::tokens::ExchangeError;
+use crate::http::limits;
 use crate::http::wire::ErrorBody;
 use crate::identity::jwt::TokenError;
+use crate::limits::bucket::Quota;
+use crate::limits::limiter::Limited;
 use crate::org::organization::{CannotAdd, CannotRemove};
 use crate::store::port::StoreError;
 
@@ -37,6 +41,10 @@ pub struct ApiError {
     text: String,
     /// What the log says beyond the text, for those errors that are ours.
     operator_text: Option<String>,
+    /// How a limit stands that was reached.
+    quota: Option<Quota>,
+    /// Whether the caller has shown something that is no good.
+    is_failure: bool,
 }
 
 impl ApiError {
@@ -47,6 +55,8 @@ impl ApiError {
             code,
             text: text.to_owned(),
             operator_text: None,
+            quota: None,
+            is_failure: false,
         }
     }
 
@@ -62,6 +72,26 @@ impl ApiError {
             "request_timeout",
             "the request was not complete in time",
         )
+    }
+
+    /// More calls at a time than there are places.
+    pub fn overloaded() -> Self {
+        let text = "The service is busy; try again in a moment";
+        Self::new(503, "temporarily_unavailable", text)
+    }
+
+    /// The same, and it counts as a failure of the caller's address.
+    pub fn as_failure(self) -> Self {
+        Self {
+            is_failure: true,
+            ..self
+        }
+    }
+
+    /// Whether the caller has shown something that is no good: it may not try that as often as it
+    /// likes.
+    pub fn is_failure(&self) -> bool {
+        self.is_failure
     }
 
     /// A request that cannot be understood.
@@ -144,16 +174,41 @@ impl ApiError {
                 _ = response.insert_header((WWW_AUTHENTICATE, r#"Basic realm="ticketgate""#));
             }
             401 => _ = response.insert_header((WWW_AUTHENTICATE, "Bearer")),
-            429 | 503 => _ = response.insert_header((RETRY_AFTER, "1")),
+            429 | 503 => {
+                let seconds = self.quota.map_or(1, |quota| quota.retry_seconds);
+                _ = response.insert_header((RETRY_AFTER, seconds));
+            }
             _ => {}
         }
-        response.json(ErrorBody::new(self.code, &self.text))
+        let mut response = response.json(ErrorBody::new(self.code, &self.text));
+        if let Some(quota) = &self.quota {
+            limits::say(&mut response, quota);
+        }
+        response
     }
 }
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         Self::unavailable(&error)
+    }
+}
+
+impl From<Limited> for ApiError {
+    fn from(limited: Limited) -> Self {
+        Self {
+            quota: Some(limited.quota),
+            ..Self::new(429, "rate_limit_exceeded", &limited.to_string())
+        }
+    }
+}
+
+impl From<AdmitError> for ApiError {
+    fn from(error: AdmitError) -> Self {
+        match error {
+            AdmitError::Limited(limited) => limited.into(),
+            AdmitError::Store(error) => error.into(),
+        }
     }
 }
 
@@ -206,7 +261,7 @@ impl From<ProviderError> for ApiError {
 impl From<KeyError> for ApiError {
     fn from(error: KeyError) -> Self {
         match &error {
-            KeyError::Invalid => Self::new(401, "unauthorized", &error.to_string()),
+            KeyError::Invalid => Self::new(401, "unauthorized", &error.to_string()).as_failure(),
             KeyError::Address => Self::new(403, "address_not_allowed", &error.to_string()),
             KeyError::Origin => Self::new(403, "origin_not_allowed", &error.to_string()),
             KeyError::Kind | KeyError::Scope(_) => {
@@ -271,12 +326,33 @@ impl From<ExchangeError> for ApiError {
             ExchangeError::Narrowing(_) => (400, "invalid_request"),
             ExchangeError::NotNarrower => (403, "insufficient_scope"),
             ExchangeError::UnknownToken => (401, "invalid_token"),
+            ExchangeError::Limited(limited) => return limited.clone().into(),
             ExchangeError::Revoked => (401, "token_revoked"),
             ExchangeError::Unconfirmed(_) => return Self::unconfirmed(&text),
             ExchangeError::SecretLost | ExchangeError::NoKeys(_) | ExchangeError::Store(_) => {
                 return Self::unavailable(&error);
             }
         };
-        Self::new(status, code, &text)
+        let made = Self::new(status, code, &text);
+        if is_failure(&error) {
+            made.as_failure()
+        } else {
+            made
+        }
+    }
+}
+
+/// Whether nothing good was shown. A token that has expired, or says too little, was its provider's all
+/// the same: its signature is verified first.
+fn is_failure(error: &ExchangeError) -> bool {
+    match error {
+        ExchangeError::Token(TokenError::Expired | TokenError::NoEmail | TokenError::NoClaim) => {
+            false
+        }
+        ExchangeError::OrganizationNotFound
+        | ExchangeError::ProviderNotFound
+        | ExchangeError::Token(_)
+        | ExchangeError::UnknownToken => true,
+        _ => false,
     }
 }

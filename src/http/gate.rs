@@ -17,7 +17,7 @@ use crate::http::api::{answer, check_same, no_key};
 use crate::http::error::ApiError;
 use crate::http::routes::{Access, Row, not_found_at};
 use crate::http::wire::secret;
-use crate::http::{Edge, body, cors, keys, oauth};
+use crate::http::{Edge, body, cors, keys, limits, oauth};
 use crate::names::organization_id::OrganizationId;
 use crate::names::origin::Origin;
 use crate::secret::Secret;
@@ -117,6 +117,7 @@ async fn admit(
         Carrier::Json => Shown::in_json(row, &request, &body)?,
         Carrier::Oauth => Shown::in_oauth(&request, &body)?,
     };
+    limits::enter(&request, &edge)?;
     let caller = match (row.access, shown.key) {
         (Access::ApiKey(_) | Access::Root, None) => Err(no_key()),
         (Access::ApiKey(scope) | Access::KeyOr(_, scope), Some(key)) => {
@@ -133,6 +134,9 @@ async fn admit(
         // They have no gate; a row that has one by mistake lets nobody through.
         (Access::Open | Access::HookSecret | Access::LocalSocket, _) => Err(no_key()),
     }?;
+    if let Some(key) = caller.key() {
+        limits::admit(&request, &edge, key).await?;
+    }
     Ok(Call {
         caller,
         body,
@@ -224,7 +228,7 @@ pub fn is_escaped(request: &HttpRequest) -> bool {
 }
 
 /// The request's address, behind proxies that are trusted.
-fn address(request: &HttpRequest, edge: &Edge) -> Option<IpAddr> {
+pub fn address(request: &HttpRequest, edge: &Edge) -> Option<IpAddr> {
     let values = |name| {
         let values = request.headers().get_all(name);
         values.map(|value| value.to_str().ok())

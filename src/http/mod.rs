@@ -11,6 +11,7 @@ pub mod gate;
 pub mod health;
 pub mod hooks;
 pub mod keys;
+pub mod limits;
 pub mod local;
 pub mod oauth;
 pub mod query;
@@ -57,6 +58,8 @@ pub struct Settings {
     pub api_body_limit: usize,
     /// How long a whole API call may take, its body included.
     pub api_deadline: Duration,
+    /// The most API calls that are answered at a time, from when their bodies are there.
+    pub api_in_flight: i64,
 }
 
 impl Default for Settings {
@@ -72,6 +75,7 @@ impl Default for Settings {
             hooks_in_flight: 4_096,
             api_body_limit: 64 * 1024,
             api_deadline: Duration::from_secs(5),
+            api_in_flight: 256,
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::hooks::form::Form;
 use crate::http::api::{check_origin, check_same, missing};
 use crate::http::error::ApiError;
 use crate::http::gate::Call;
+use crate::http::limits as rates;
 use crate::http::wire::{IntrospectReply, MetadataReply, OauthTokenReply};
 use crate::http::{Edge, keys};
 use crate::names::organization_id::OrganizationName;
@@ -65,6 +66,9 @@ pub async fn token(call: Call) -> Result<HttpResponse, ApiError> {
         return Err(ApiError::invalid_request("actor_token is not supported"));
     }
     let organization = organization(&call, &mut form).await?;
+    if call.caller.key().is_none() {
+        rates::admit_without_key(&call.request, &call.edge, &organization).await?;
+    }
     let narrowing = Narrowing {
         client_id: None,
         limits: form.take("scope")?.map(|text| limits(&text)).transpose()?,

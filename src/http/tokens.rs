@@ -13,6 +13,7 @@ use crate::http::api::{
 };
 use crate::http::error::ApiError;
 use crate::http::gate::Call;
+use crate::http::limits as rates;
 use crate::http::query::Query;
 use crate::http::wire::{
     CreateBody, EnabledProviders, ExchangeBody, ExchangeReply, RefreshBody, RevokeReply,
@@ -38,7 +39,11 @@ pub async fn exchange(call: Call) -> Result<HttpResponse, ApiError> {
             call.owner_named(named).await?;
             OrganizationName::Id(key.organization.clone())
         }
-        (None, Some(named)) => named.parse().map_err(|_| no_such_organization())?,
+        (None, Some(named)) => {
+            let named = named.parse().map_err(|_| no_such_organization())?;
+            rates::admit_without_key(&call.request, edge, &named).await?;
+            named
+        }
         (None, None) => return Err(no_key()),
     };
     let token = body.token.ok_or_else(|| missing("token"))?;

@@ -142,6 +142,11 @@ impl Limiter {
         }
     }
 
+    /// Nothing was heard for long: what the others have used since is not counted all at once.
+    pub fn lose_touch(&self) {
+        *locked(&self.heard) = Heard::default();
+    }
+
     /// How many buckets are kept of a kind.
     pub fn kept(&self, kind: Kind) -> usize {
         locked(&self.tables[kind as usize]).buckets.len()

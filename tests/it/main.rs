@@ -8,6 +8,7 @@ mod doctor;
 mod exchange;
 mod hooks;
 mod identity;
+mod limits;
 mod program;
 mod published_client;
 mod rabbitmq;

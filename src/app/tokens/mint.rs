@@ -180,6 +180,7 @@ impl App {
     pub(super) async fn mint(&self, draft: Draft<'_>) -> Result<MintedToken, ExchangeError> {
         draft.narrowing.check()?;
         let organization = draft.organization;
+        self.check_mint_rate(organization)?;
         let now = self.now();
         let end = organization
             .token_life
@@ -216,6 +217,7 @@ impl App {
             self.metrics.revoked(replaced.len());
         }
         self.metrics.minted();
+        self.count_mint(organization);
         tracing::info!(%username, token = %minted.id, expires_at = %end, "minted");
         Ok(MintedToken {
             id: minted.id,

@@ -24,6 +24,7 @@ fn organization() -> Organization {
         retired_prefixes: vec![],
         created_at: at(0),
         token_rules: TokenRules::default(),
+        limits: crate::limits::counts::OrganizationLimits::default(),
         service_keys: Vec::new(),
         marks: Marks::default(),
     }

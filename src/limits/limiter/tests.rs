@@ -109,6 +109,26 @@ fn the_use_of_other_nodes_counts() {
     assert_eq!(admitted(&other, &key, Some(own)), 2);
 }
 
+#[test]
+fn after_a_silence_old_use_is_not_counted_all_at_once() {
+    let (one, clock) = limiter(Settings::default());
+    let (other, _) = limiter(Settings::default());
+    let key = Whose::Key(ApiKeyId::random());
+    let hear = || other.take_in(vec![("one".to_owned(), one.report())]);
+    hear();
+    for _ in 0..600 {
+        clock.advance(1);
+        admitted(&one, &key, None);
+    }
+    other.lose_touch();
+    hear();
+    assert_eq!(admitted(&other, &key, None), 100);
+    clock.advance(1);
+    admitted(&one, &key, None);
+    hear();
+    assert!(other.take(&key, None).is_err());
+}
+
 /// The bound of decision 21, at its worst: every node is asked as fast as it admits.
 #[test]
 fn nodes_together_stay_under_the_stated_bound() {

@@ -99,7 +99,7 @@ impl Shared {
             let rest = name.strip_prefix(kind.as_str());
             rest.is_some_and(|rest| rest.starts_with(':'))
         };
-        let is_ours = name == "log" || name == "nodes" || name.starts_with("aside:");
+        let is_ours = matches!(name, "log" | "nodes" | "limits") || name.starts_with("aside:");
         if is_ours || ListKind::ALL.iter().any(is_list) {
             return None;
         }

@@ -20,6 +20,7 @@
 //! | `tg:{sNN}:users:<org>` | sorted set | no | put | the organization's users in this shard that were made by hand |
 //! | `tg:{sNN}:log` | stream | no; about 1,000 entries are kept | put, confirm | the change log |
 //! | `tg:{sNN}:nodes` | hash | no; silent nodes are removed | every node's log reader | node -> position, lease, beat |
+//! | `tg:{s00}:limits` | hash | with its last node | every node, once a second | node -> when, and what it has used of which limits |
 //! | `tg:{sNN}:aside:<name>` | any | no | `store check --fix` | what could not be read, moved out of the way |
 //! | `tg:changes` | channel | - | put, confirm | the number of a shard whose log has grown; `~` behind it: nobody waits for its readers |
 
@@ -62,6 +63,11 @@ impl Keys {
     /// A list of an organization in a shard.
     pub fn list(&self, shard: usize, kind: ListKind, organization: &OrganizationId) -> String {
         self.in_shard(shard, &format!("{}:{organization}", kind.as_str()))
+    }
+
+    /// What nodes tell each other of the limits. All of it is one small hash, whatever its shard.
+    pub fn limits(&self) -> String {
+        self.in_shard(0, "limits")
     }
 
     /// Where something is moved that cannot be read.

@@ -21,9 +21,10 @@ mod log_reader;
 mod readers;
 mod scripts;
 mod sentinel;
+mod sharing;
 mod trust;
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -34,6 +35,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::clock::Stopwatch;
+use crate::limits::limiter::Limiter;
 use crate::metrics::{Metrics, StoreCallLabel};
 use crate::names::base62::{self, LENGTH_OF_64_BITS};
 use crate::names::organization_id::OrganizationId;
@@ -88,7 +90,8 @@ impl Settings {
 pub struct Redis {
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,
-    follower: Mutex<Option<JoinHandle<()>>>,
+    /// What goes on in the background.
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// What the calls and the background task hold on to.
@@ -117,7 +120,7 @@ impl Redis {
         Self {
             shared,
             stop,
-            follower: Mutex::new(Some(follower)),
+            tasks: Mutex::new(vec![follower]),
         }
     }
 
@@ -133,7 +136,7 @@ impl Redis {
         Ok(Self {
             shared,
             stop: watch::channel(false).0,
-            follower: Mutex::new(None),
+            tasks: Mutex::default(),
         })
     }
 
@@ -141,15 +144,28 @@ impl Redis {
     /// not serve any more.
     pub async fn stop(&self) {
         let _ = self.stop.send(true);
-        let follower = self
-            .follower
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(follower) = follower {
-            let _ = follower.await;
-            self.shared.leave().await;
+        let tasks = std::mem::take(&mut *self.tasks());
+        if tasks.is_empty() {
+            return;
         }
+        for task in tasks {
+            let _ = task.await;
+        }
+        self.shared.leave().await;
+    }
+
+    /// Tells other nodes what this one uses of its limits, and it what they use, in the background
+    /// until [`stop`](Redis::stop). Must be called on a Tokio runtime.
+    pub fn share(&self, limiter: Arc<Limiter>) {
+        if let Some(every) = limiter.settings().share_every {
+            let (shared, stopped) = (Arc::clone(&self.shared), self.stop.subscribe());
+            let sharing = tokio::spawn(sharing::share(shared, limiter, every, stopped));
+            self.tasks().push(sharing);
+        }
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -182,6 +182,32 @@ return 0
 ",
 );
 
+/// Leaves a node's report of what it has used of the limits, and reads those of all others. One that
+/// has not changed for too long is of a node that has gone. Times are the server's own.
+///
+/// Keys: limits. Arguments: the node, its report, how many seconds are too long. Returns nodes and reports in turn.
+pub static REPORT_USE: Script = Script::new(
+    r"
+local now = tonumber(redis.call('TIME')[1])
+redis.call('HSET', KEYS[1], ARGV[1], now .. ' ' .. ARGV[2])
+redis.call('EXPIREAT', KEYS[1], now + 60 + ARGV[3])
+local all = redis.call('HGETALL', KEYS[1])
+local others = {}
+for i = 1, #all, 2 do
+  if all[i] ~= ARGV[1] then
+    local at, report = string.match(all[i + 1], '^(%d+) (.*)$')
+    if at == nil or math.abs(now - tonumber(at)) >= tonumber(ARGV[3]) then
+      redis.call('HDEL', KEYS[1], all[i])
+    else
+      others[#others + 1] = all[i]
+      others[#others + 1] = report
+    end
+  end
+end
+return others
+",
+);
+
 /// Moves something out of the way, and tells the log.
 ///
 /// Keys: where it lies, where it goes, log. Arguments: the log's length, its name, the channel,

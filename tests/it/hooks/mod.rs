@@ -5,7 +5,7 @@ mod callers;
 mod decisions;
 pub mod dialects;
 mod fail_closed;
-mod faulty_store;
+pub mod faulty_store;
 mod golden;
 mod hostile_bodies;
 mod hostile_wire;

@@ -124,6 +124,21 @@ impl Deployment {
         self.run(store_url, arguments)
     }
 
+    /// Makes a secret API key; returns it.
+    pub fn create_key(&self, store_url: &str) -> String {
+        let of = [
+            "--org",
+            &self.organization,
+            "--kind",
+            "secret",
+            "--name",
+            "tests",
+        ];
+        let made = self.run(store_url, &[&["--json", "key", "create"][..], &of].concat());
+        let made: Value = serde_json::from_str(&made).unwrap();
+        made["key"].as_str().unwrap().to_owned()
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -227,6 +242,15 @@ impl Node {
     pub async fn call(&self, path: &str, body: &Value) -> Result<Value, String> {
         let call = self.http.post(self.url(path)).timeout(PATIENCE);
         reply(call.json(body)).await
+    }
+
+    /// Asks for the list of tokens with an API key; returns the status.
+    pub async fn list_tokens(&self, key: &str) -> u16 {
+        let call = self.http.get(self.url("/v2/tokens")).timeout(PATIENCE);
+        let reply = call.bearer_auth(key).send().await.unwrap();
+        let status = reply.status().as_u16();
+        reply.bytes().await.unwrap();
+        status
     }
 
     /// `POST /revoke` on the local socket: a token id or a username.

@@ -20,6 +20,7 @@ use ticketgate::http::Settings;
 use ticketgate::http::server::{self, Stopper};
 use ticketgate::identity::{jwt, key_sets};
 use ticketgate::keyring::Keyring;
+use ticketgate::limits::limiter::{self, Limiter};
 use ticketgate::metrics::Metrics;
 use ticketgate::names::organization_id::{OrganizationId, OrganizationName};
 use ticketgate::secret::Secret;
@@ -34,6 +35,15 @@ pub const HOOK_SECRET: &str = "a-hook-secret-of-the-tests";
 /// Good beside it, as in the middle of a rotation.
 pub const OLD_HOOK_SECRET: &str = "the-hook-secret-before-it";
 pub const ORIGIN: &str = "http://localhost:3000";
+
+/// Everything as often as anybody likes.
+pub const NO_LIMITS: limiter::Settings = limiter::Settings {
+    key: None,
+    organization: None,
+    mint: None,
+    failures: None,
+    share_every: None,
+};
 
 /// Puts another store in front of the embedded one, below the cache.
 pub type Wrap = Box<dyn FnOnce(Arc<dyn Store>) -> Arc<dyn Store>>;
@@ -55,6 +65,8 @@ pub struct Plan {
     pub key_sets: key_sets::Settings,
     /// The operator's root keys.
     pub root_keys: RootKeys,
+    /// How often what may be done. Off, so that only tests of limits meet them.
+    pub limits: limiter::Settings,
 }
 
 /// A running server and what is known about it. It stops when this is dropped.
@@ -105,6 +117,7 @@ impl Default for Plan {
             front: None,
             key_sets: key_sets::Settings::default(),
             root_keys: RootKeys::default(),
+            limits: NO_LIMITS,
         }
     }
 }
@@ -140,8 +153,9 @@ impl World {
             None => Arc::new(store),
         };
         let keys = Arc::new(Keyring::random());
+        let limiter = Arc::new(Limiter::new(plan.limits, Arc::clone(&clock)));
         let app = App::new(Arc::clone(&store), keys, clock, Arc::clone(&metrics), 1);
-        let app = app.with_key_sets(plan.key_sets);
+        let app = app.with_limiter(limiter).with_key_sets(plan.key_sets);
         let app = Arc::new(app.with_root_keys(plan.root_keys));
         let (organization, alias) = set_up(&app, &plan.policy).await;
         let isolation = plan
