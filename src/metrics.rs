@@ -195,6 +195,40 @@ labels! {
     }
 }
 
+labels! {
+    /// Which sort of entries of the audit log.
+    TrailLabel {
+        /// What an administrator does.
+        Changes => "changes",
+        /// What users do with their own tokens.
+        Tokens => "tokens",
+        /// What was not done.
+        Refusals => "refusals",
+        /// What brokers were answered.
+        Decisions => "decisions",
+    }
+}
+
+labels! {
+    /// Why an entry is not in the audit log.
+    AuditLossLabel {
+        /// Too many wait to be written.
+        QueueFull => "queue_full",
+        /// Too many in this second.
+        Rate => "rate",
+        /// The store did not take it.
+        Store => "store",
+        /// It made room for newer ones before its time was up.
+        Trimmed => "trimmed",
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AuditLabels {
+    trail: TrailLabel,
+    reason: AuditLossLabel,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct KeySetLabels {
     state: KeySetLabel,
@@ -259,6 +293,7 @@ pub struct Metrics {
     hooks_in_flight: Gauge,
     limited: Family<LimitLabels, Counter>,
     api_in_flight: Gauge,
+    audit_lost: Family<AuditLabels, Counter>,
 }
 
 impl Default for Metrics {
@@ -363,6 +398,12 @@ impl Metrics {
             "Calls of the API being answered",
             api_in_flight.clone(),
         );
+        let audit_lost = Family::default();
+        registry.register(
+            "audit_entries_lost",
+            "Entries that are not in the audit log, or not any more before their time was up",
+            audit_lost.clone(),
+        );
         Self {
             registry,
             hooks,
@@ -383,6 +424,7 @@ impl Metrics {
             hooks_in_flight,
             limited,
             api_in_flight,
+            audit_lost,
         }
     }
 
@@ -453,6 +495,19 @@ impl Metrics {
     /// A question about a login of `ticketgate doctor` was answered by a failure on its request.
     pub fn held_back(&self) {
         self.held_back.inc();
+    }
+
+    /// Entries of the audit log were lost.
+    pub fn audit_lost(&self, trail: TrailLabel, reason: AuditLossLabel, count: u64) {
+        if count > 0 {
+            let labels = AuditLabels { trail, reason };
+            self.audit_lost.get_or_create(&labels).inc_by(count);
+        }
+    }
+
+    /// Entries of the audit log made room for newer ones before their time was up.
+    pub fn audit_trimmed(&self, trail: TrailLabel, count: u64) {
+        self.audit_lost(trail, AuditLossLabel::Trimmed, count);
     }
 
     /// A token was minted.

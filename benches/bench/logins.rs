@@ -148,6 +148,7 @@ fn new<T: Kept>(key: &T::Key, record: T) -> Write {
         key: T::key(key),
         expected: None,
         record: Some(record.into_record()),
+        audit: None,
     }
 }
 

@@ -8,11 +8,13 @@ pub mod list;
 use std::sync::Arc;
 
 use crate::app::App;
+use crate::app::audit::{Note, caller};
 use crate::app::caller::Whence;
 use crate::credential::api_key::{ApiKey, PresentedApiKey};
 use crate::credential::scope::Scope;
 use crate::engine::api_key::{KeyRefusal, KeyUse, authenticate_key, authorize_key};
 use crate::names::key_id::ApiKeyId;
+use crate::org::audit::{Action, Actor};
 use crate::org::organization::Organization;
 use crate::secret::Secret;
 use crate::store::port::{self, Change, StoreError};
@@ -87,6 +89,7 @@ impl App {
         good.inspect_err(|reason| {
             tracing::debug!(key = %key.id, ?reason, "refused an API key");
         })?;
+        caller::identified(Actor::ApiKey(key.id), &key.organization);
         self.renew_key_later(&key, &presented);
         self.note_use_later(key.id, now);
         Ok(key)
@@ -126,5 +129,15 @@ impl App {
         let organization = key.ok_or(KeyError::Invalid)?.organization.clone();
         let both = port::read_both::<ApiKey, Organization>(store, id, &organization).await?;
         both.0.zip(both.1).ok_or(KeyError::Invalid)
+    }
+
+    /// What the audit log says of something that is done with a key.
+    pub(in crate::app) fn key_note(&self, action: Action, key: &ApiKey) -> Note {
+        let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
+        self.note(action, &key.organization)
+            .on(&format_args!("key:{}", key.id))
+            .with("kind", &key.kind.prefix())
+            .with("name", &key.name)
+            .with("scopes", &scopes.join(" "))
     }
 }

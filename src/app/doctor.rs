@@ -143,7 +143,9 @@ impl App {
             credentials: vec![credential],
         };
         let holding = async {
-            let created = port::create(&*self.store, &username, holder.clone()).await;
+            let line = self.mint_line(&username, &holder.credentials[0], 0);
+            let made = holder.clone();
+            let created = port::create_audited(&*self.store, &username, made, line).await;
             created.map(drop).map_err(ExchangeError::from)
         };
         let indexing = self.index(minted.id, &username, expires_at);

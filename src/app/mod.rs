@@ -4,6 +4,7 @@
 //! could not decide.
 
 pub mod api_keys;
+pub mod audit;
 pub mod authorize;
 pub mod caller;
 pub mod check;
@@ -29,6 +30,7 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 use crate::app::api_keys::last_use::Written;
+use crate::app::audit::Audit;
 use crate::app::hashing::Hashing;
 use crate::app::tokens::quota::TokenCounts;
 use crate::clock::{Clock, Stopwatch};
@@ -66,6 +68,7 @@ pub struct App {
     key_uses: Written,
     /// The operator's root keys.
     root_keys: RootKeys,
+    audit: Audit,
 }
 
 /// The most records that are renewed in the background at a time.
@@ -95,6 +98,7 @@ impl App {
             token_counts: TokenCounts::default(),
             key_uses: Written::default(),
             root_keys: RootKeys::default(),
+            audit: Audit::new(audit::Settings::default()),
         }
     }
 

@@ -1,13 +1,17 @@
 //! Organizations: making one.
 
+use std::fmt::Display;
+
 use uuid::Uuid;
 
 use crate::acl::document::{Mistake, PRESETS, preset};
 use crate::app::App;
+use crate::app::audit::Note;
 use crate::limits::counts::{Counted, LimitReached, LimitsChange, OrganizationLimits, TooHigh};
 use crate::names::marks::Marks;
 use crate::names::organization_id::{OrganizationId, OrganizationName};
 use crate::names::origin::Origin;
+use crate::org::audit::Action;
 use crate::org::organization::{
     CannotAdd, MAX_NAME_LENGTH, Organization, RefreshMode, TokenLife, TokenRules,
 };
@@ -99,6 +103,34 @@ pub struct OrganizationChange {
 }
 
 impl OrganizationChange {
+    /// What the audit log says of it.
+    fn note(&self, app: &App, id: &OrganizationId) -> Note {
+        let origins: Vec<&str> = self.allow_origins.iter().map(Origin::as_str).collect();
+        let origins = origins.join(" ");
+        let mode = self
+            .refresh
+            .map(|mode| format!("{mode:?}").to_ascii_lowercase());
+        let said: [(&str, Option<&dyn Display>); 5] = [
+            ("refresh", mode.as_ref().map(|one| one as _)),
+            (
+                "refreshable_seconds",
+                self.refreshable_seconds.as_ref().map(|one| one as _),
+            ),
+            (
+                "max_per_user",
+                self.max_per_user.as_ref().map(|one| one as _),
+            ),
+            ("max_tokens", self.max_tokens.as_ref().map(|one| one as _)),
+            (
+                "allow_origins",
+                (!origins.is_empty()).then_some(&origins as _),
+            ),
+        ];
+        let note = app.note(Action::OrganizationUpdate, id).on(id);
+        said.into_iter()
+            .fold(note, |note, (name, value)| note.with_some(name, value))
+    }
+
     fn apply(&self, organization: &mut Organization) -> Result<(), SetupError> {
         let rules = &mut organization.token_rules;
         rules.refresh = self.refresh.unwrap_or(rules.refresh);
@@ -161,7 +193,10 @@ impl App {
                 Err(error) => return Err(error.into()),
             }
         }
-        port::create(&*self.store, &organization.id, organization.clone()).await?;
+        let note = self.note(Action::OrganizationCreate, &organization.id);
+        let line = note.on(&organization.id).with("name", &new.name).line();
+        let (id, made) = (&organization.id, organization.clone());
+        port::create_audited(&*self.store, id, made, line).await?;
         Ok(organization)
     }
 
@@ -187,7 +222,8 @@ impl App {
             let mut organization = current.ok_or(SetupError::NoSuchOrganization)?.clone();
             change.apply(&mut organization)?;
             changed = Some(organization.clone());
-            Ok(Change::Set(organization))
+            let line = change.note(self, &id).line();
+            Ok(Change::Audited(organization, line))
         })
         .await?;
         changed.ok_or(SetupError::NoSuchOrganization)

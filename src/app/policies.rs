@@ -4,6 +4,7 @@ use crate::app::App;
 use crate::app::organizations::SetupError;
 use crate::limits::counts::Counted;
 use crate::names::organization_id::OrganizationName;
+use crate::org::audit::Action;
 use crate::store::port::{self, Change};
 use crate::store::record::Policy;
 
@@ -25,7 +26,9 @@ impl App {
         let counts = &organization.limits.counts;
         counts.check(Counted::Rules, rules as u64)?;
         port::update::<Policy, SetupError>(&*self.store, &organization.id, |_| {
-            Ok(Change::Set(policy.clone()))
+            let note = self.note(Action::PolicyPut, &organization.id);
+            let line = note.on(&organization.id).with("rules", &rules).line();
+            Ok(Change::Audited(policy.clone(), line))
         })
         .await?;
         Ok(rules)

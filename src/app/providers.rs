@@ -13,6 +13,7 @@ use crate::identity::key_sets::{KeySetStatus, NoKey, Wanted};
 use crate::identity::supabase::{self, Signing};
 use crate::keyring::Keyring;
 use crate::names::organization_id::{OrganizationId, OrganizationName};
+use crate::org::audit::Action;
 use crate::org::organization::{CannotRemove, Organization};
 use crate::org::provider::{BadProvider, Provider, ProviderKey};
 use crate::org::public_key::Algorithm;
@@ -46,6 +47,16 @@ pub enum ProviderChange {
     Disable,
     /// The same, and its place becomes free.
     Remove,
+}
+
+impl ProviderChange {
+    fn action(self) -> Action {
+        match self {
+            ProviderChange::Enable => Action::ProviderEnable,
+            ProviderChange::Disable => Action::ProviderDisable,
+            ProviderChange::Remove => Action::ProviderRemove,
+        }
+    }
 }
 
 /// Why a provider is as it was.
@@ -144,7 +155,11 @@ impl App {
                 organization.add_provider(provider.clone())?;
                 added.push(provider);
             }
-            Ok(Change::Set(organization))
+            let names: Vec<&str> = providers.iter().map(|one| one.name.as_str()).collect();
+            let issuers: Vec<&str> = providers.iter().map(|one| one.issuer.as_str()).collect();
+            let note = self.note(Action::ProviderAdd, &id).on(&names.join(" "));
+            let line = note.with("issuers", &issuers.join(" ")).line();
+            Ok(Change::Audited(organization, line))
         })
         .await?;
         Ok(added)
@@ -223,9 +238,12 @@ impl App {
         let mut changed = None;
         let updated = port::update::<Organization, ProviderError>(&*self.store, id, |current| {
             let mut organization = current.ok_or(ProviderError::NoSuchOrganization)?.clone();
-            changed = Some(changed_provider(&mut organization, name, change)?);
+            let provider = changed_provider(&mut organization, name, change)?;
+            let note = self.note(change.action(), id).on(&provider.name);
+            let line = note.with("id", &provider.id).line();
+            changed = Some(provider);
             // Written even where it says so already: an earlier call may not have been confirmed.
-            Ok(Change::Set(organization))
+            Ok(Change::Audited(organization, line))
         })
         .await?;
         let provider = changed.ok_or(CannotRemove::NoSuchProvider)?;

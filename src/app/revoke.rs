@@ -12,13 +12,14 @@ use crate::app::App;
 use crate::app::revoke::selector::Selector;
 use crate::app::revoke::target::Target;
 use crate::credential::api_key::ApiKey;
-use crate::credential::holder::{Credential, Holder};
+use crate::credential::holder::{Credential, Holder, HolderIdentity};
 use crate::names::key_id::ApiKeyId;
 use crate::names::marks::Marks;
 use crate::names::organization_id::OrganizationId;
 use crate::names::token_id::TokenId;
 use crate::names::username::Username;
 use crate::org::organization::Organization;
+use crate::store::audit::Line;
 use crate::store::port::{self, Change, Confirmation, Revision, StoreError};
 
 /// How often a change is made again because the store has another state when it is confirmed.
@@ -163,31 +164,63 @@ impl App {
         match target {
             Target::Token { id, username } => {
                 let is_it = |one: &Credential| one.token_id() == Some(*id);
-                self.end_credentials(username, |_| true, is_it).await
+                self.end_credentials(target, username, |_| true, is_it)
+                    .await
             }
-            Target::Username(username) => self.end_credentials(username, |_| true, |_| true).await,
+            Target::Username(username) => {
+                self.end_credentials(target, username, |_| true, |_| true)
+                    .await
+            }
             Target::Subject { username, identity } => {
                 let is_theirs = |holder: &Holder| holder.identity == *identity;
-                self.end_credentials(username, is_theirs, |_| true).await
+                self.end_credentials(target, username, is_theirs, |_| true)
+                    .await
             }
-            Target::ApiKey { id, organization } => self.end_key(id, organization).await,
+            Target::ApiKey { id, organization } => self.end_key(target, id, organization).await,
             Target::Organization(organization) => {
-                self.mark(organization, |marks| {
+                self.mark(target, organization, |marks| {
                     marks.revoke_all();
                     true
                 })
                 .await
             }
             Target::IssuedBefore { organization, time } => {
-                self.mark(organization, |marks| marks.revoke_issued_before(*time))
-                    .await
+                self.mark(target, organization, |marks| {
+                    marks.revoke_issued_before(*time)
+                })
+                .await
             }
+        }
+    }
+
+    /// What the audit log says of what is over.
+    fn revoke_line(&self, target: &Target, ended: &Ended) -> Box<Line> {
+        let note = self.note(target.action(), target.organization());
+        let note = match target {
+            Target::Token { id, username } => note.on(username).with("token", id),
+            Target::Username(username) => note.on(username),
+            Target::Subject { username, identity } => match identity {
+                HolderIdentity::Subject { subject, .. } => {
+                    note.on(username).with("subject", subject)
+                }
+                HolderIdentity::Static => note.on(username),
+            },
+            Target::ApiKey { id, .. } => note.on(&format_args!("key:{id}")),
+            Target::Organization(id) => note.on(id),
+            Target::IssuedBefore { organization, time } => {
+                note.on(organization).with("issued_before", time)
+            }
+        };
+        match ended {
+            Ended::Counted(count) => note.with("credentials", count).line(),
+            Ended::Nothing | Ended::Marked => note.line(),
         }
     }
 
     /// Ends the chosen credentials of a holder, if it is the right one.
     async fn end_credentials(
         &self,
+        target: &Target,
         username: &Username,
         is_right: impl Fn(&Holder) -> bool,
         chosen: impl Fn(&Credential) -> bool,
@@ -210,7 +243,7 @@ impl App {
             ended = Ended::Counted(live(holder) - live(&changed));
             // Written even where nothing is left to end: only that tells for certain that no other
             // node has just added a login to the state that was cached here.
-            Ok(Change::Set(changed))
+            Ok(Change::Audited(changed, self.revoke_line(target, &ended)))
         })
         .await?;
         Ok((ended, updated.revision))
@@ -218,6 +251,7 @@ impl App {
 
     async fn end_key(
         &self,
+        target: &Target,
         id: &ApiKeyId,
         organization: &OrganizationId,
     ) -> Result<(Ended, Option<Revision>), StoreError> {
@@ -234,10 +268,11 @@ impl App {
             if key.revoked_at.is_some() {
                 return Ok(Change::Keep);
             }
-            Ok(Change::Set(ApiKey {
+            let revoked = ApiKey {
                 revoked_at: Some(now),
                 ..key.clone()
-            }))
+            };
+            Ok(Change::Audited(revoked, self.revoke_line(target, &ended)))
         })
         .await?;
         Ok((ended, updated.revision))
@@ -246,6 +281,7 @@ impl App {
     /// Sets a mark by `set`, which tells whether that changes anything.
     async fn mark(
         &self,
+        target: &Target,
         organization: &OrganizationId,
         set: impl Fn(&mut Marks) -> bool,
     ) -> Result<(Ended, Option<Revision>), StoreError> {
@@ -258,7 +294,7 @@ impl App {
                 };
                 ended = Ended::Marked;
                 Ok(if set(&mut organization.marks) {
-                    Change::Set(organization)
+                    Change::Audited(organization, self.revoke_line(target, &ended))
                 } else {
                     Change::Keep
                 })

@@ -14,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::app::audit::caller;
 use crate::app::tokens::known::KnownToken;
 use crate::app::tokens::mint::{Draft, Narrowing};
 use crate::credential::holder::{HolderIdentity, TooManyCredentials};
@@ -27,6 +28,7 @@ use crate::names::organization_id::OrganizationName;
 use crate::names::origin::Origin;
 use crate::names::token_id::TokenId;
 use crate::names::username::Username;
+use crate::org::audit::Actor;
 use crate::org::organization::{ForeignOrigin, Organization};
 use crate::org::provider::Provider;
 use crate::secret::Secret;
@@ -209,6 +211,7 @@ impl App {
     ) -> Result<MintedToken, ExchangeError> {
         let organization = self.organization(request.organization.clone()).await?;
         let organization = organization.ok_or(ExchangeError::OrganizationNotFound)?;
+        caller::concerns(&organization.id);
         organization.check_origin(request.origin)?;
         let key = request.rules;
         let narrowing = &narrowing
@@ -233,6 +236,11 @@ impl App {
         self.reseal_later(provider, &organization);
         let now = self.now();
         let identity = token.verify(provider, &key, &organization.allowed_origins, now)?;
+        let actor = Actor::Subject {
+            provider: provider.id,
+            subject: identity.subject.clone(),
+        };
+        caller::identified_without_key(actor, &organization.id);
         self.mint(Draft {
             organization: &organization,
             name: provider.local_name(&identity.subject),

@@ -8,6 +8,7 @@ use crate::credential::presented::Presented;
 use crate::names::claims::Claims;
 use crate::names::organization_id::OrganizationName;
 use crate::names::username::{LocalName, Username};
+use crate::org::audit::Action;
 use crate::secret::Secret;
 use crate::store::port::{self, StoreError};
 
@@ -48,7 +49,9 @@ impl App {
                 terms: None,
             }],
         };
-        match port::create(&*self.store, &username, holder).await {
+        let note = self.note(Action::UserCreate, &username.organization);
+        let line = note.on(&username).line();
+        match port::create_audited(&*self.store, &username, holder, line).await {
             Ok(_) => Ok(username),
             Err(StoreError::Conflict) => Err(SetupError::Exists),
             Err(error) => Err(error.into()),

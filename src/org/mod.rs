@@ -1,5 +1,6 @@
 //! Organizations (tenants) and the identity providers that each of them trusts.
 
+pub mod audit;
 pub mod claim_path;
 pub mod https_url;
 pub mod organization;

@@ -17,6 +17,8 @@ use tokio::time::sleep;
 use crate::clock::{Clock, Moment, Stopwatch};
 use crate::metrics::{CacheLabel, Metrics};
 use crate::names::organization_id::OrganizationId;
+use crate::org::audit;
+use crate::store::audit::{AuditLog, Line, Stretch};
 use crate::store::flights::{Flights, Loaded};
 use crate::store::freshness::{Freshness, Noted};
 use crate::store::generations::Generation;
@@ -321,6 +323,19 @@ impl Store for Cached {
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         self.parts.inner.count(kind, organization, now).await
+    }
+
+    async fn append_audit(&self, lines: Vec<Line>) -> Result<(), StoreError> {
+        self.parts.inner.append_audit(lines).await
+    }
+
+    async fn read_audit(
+        &self,
+        log: &AuditLog,
+        stretch: Stretch,
+        limit: usize,
+    ) -> Result<Vec<audit::Entry>, StoreError> {
+        self.parts.inner.read_audit(log, stretch, limit).await
     }
 
     fn status(&self) -> Status {

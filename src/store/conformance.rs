@@ -177,6 +177,7 @@ fn write(key: &RecordKey, expected: Option<Revision>, record: Option<Record>) ->
         key: key.clone(),
         expected,
         record,
+        audit: None,
     }
 }
 

@@ -4,6 +4,7 @@
 //! gathered while the last commit was on its way to the disk: mints per second are not bound to one
 //! `fsync` each. A write is answered after the commit that holds it is durable.
 
+mod audit;
 mod inventory;
 mod lists;
 
@@ -24,6 +25,9 @@ use tokio::sync::oneshot;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::names::organization_id::OrganizationId;
+use crate::org::audit::{Entry, Trail};
+use crate::store::audit::{AuditLog, Line, Stretch};
+use crate::store::embedded::audit::Audit;
 use crate::store::embedded::lists::Lists;
 use crate::store::list::{ListKind, ListPlace, Listed};
 use crate::store::port::{Found, Revision, Store, StoreError, Write};
@@ -85,8 +89,14 @@ pub enum OpenError {
 #[derive(Default)]
 struct Failure(Mutex<Option<StoreError>>);
 
+/// What the writer is asked for.
+enum Work {
+    Put(Write),
+    Append(Vec<Line>),
+}
+
 struct Job {
-    write: Write,
+    work: Work,
     done: oneshot::Sender<Result<Revision, StoreError>>,
 }
 
@@ -141,6 +151,8 @@ impl Embedded {
             jobs,
             clock,
             failure: Arc::clone(&failure),
+            metrics: Arc::clone(&metrics),
+            swept: None,
         };
         let writer = std::thread::Builder::new()
             .name("store-writer".into())
@@ -153,6 +165,22 @@ impl Embedded {
             failure,
             metrics,
         })
+    }
+
+    /// Has the writer do something; there is an answer when it is durable.
+    async fn do_work(&self, work: Work) -> Result<Revision, StoreError> {
+        let (done, outcome) = oneshot::channel();
+        let queue = self
+            .queue
+            .as_ref()
+            .expect("the queue is there until the store is dropped");
+        queue
+            .try_send(Job { work, done })
+            .map_err(|error| match error {
+                TrySendError::Full(_) => StoreError::Overloaded,
+                TrySendError::Disconnected(_) => writer_is_gone(),
+            })?;
+        outcome.await.map_err(|_| writer_is_gone())?
     }
 
     fn read(&self, key: &RecordKey) -> Result<Option<(u64, i64, String)>, redb::Error> {
@@ -185,18 +213,7 @@ impl Store for Embedded {
 
     async fn put(&self, write: Write) -> Result<Revision, StoreError> {
         let label = write.key.label();
-        let (done, outcome) = oneshot::channel();
-        let queue = self
-            .queue
-            .as_ref()
-            .expect("the queue is there until the store is dropped");
-        queue
-            .try_send(Job { write, done })
-            .map_err(|error| match error {
-                TrySendError::Full(_) => StoreError::Overloaded,
-                TrySendError::Disconnected(_) => writer_is_gone(),
-            })?;
-        let revision = outcome.await.map_err(|_| writer_is_gone())??;
+        let revision = self.do_work(Work::Put(write)).await?;
         self.metrics.store_write(label);
         Ok(revision)
     }
@@ -244,6 +261,19 @@ impl Store for Embedded {
         lists::count(&self.database, kind, organization).map_err(unavailable)
     }
 
+    async fn append_audit(&self, lines: Vec<Line>) -> Result<(), StoreError> {
+        self.do_work(Work::Append(lines)).await.map(drop)
+    }
+
+    async fn read_audit(
+        &self,
+        log: &AuditLog,
+        stretch: Stretch,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        audit::read(&self.database, log, stretch, limit).map_err(unavailable)
+    }
+
     fn status(&self) -> Status {
         Status {
             kind: "embedded",
@@ -282,10 +312,13 @@ struct Writer {
     jobs: Receiver<Job>,
     clock: Arc<dyn Clock>,
     failure: Arc<Failure>,
+    metrics: Arc<Metrics>,
+    /// The log of the audit that was looked at last for old entries.
+    swept: Option<String>,
 }
 
 impl Writer {
-    fn run(self) {
+    fn run(mut self) {
         loop {
             match self.jobs.recv_timeout(SWEEP_EVERY) {
                 Ok(first) => self.commit(first),
@@ -315,27 +348,40 @@ impl Writer {
     fn apply(&self, jobs: &[Job]) -> Result<Vec<Result<Revision, StoreError>>, StoreError> {
         let now = self.clock.now().as_second();
         let outcomes = (|| {
+            let trimmed;
             let transaction = self.database.begin_write()?;
             let outcomes = {
                 let mut tables = Tables::open(&transaction)?;
-                let writes = jobs.iter().map(|job| tables.write(&job.write));
+                let writes = jobs.iter().map(|job| match &job.work {
+                    Work::Put(write) => tables.write(write),
+                    Work::Append(lines) => tables.append(lines).map(Ok),
+                });
                 // A write that fails half-way takes the transaction with it.
                 let outcomes = writes.collect::<Result<_, redb::Error>>()?;
                 tables.sweep(now, BATCH)?;
+                trimmed = tables.trimmed;
                 outcomes
             };
             transaction.commit()?;
+            for (trail, count) in trimmed {
+                self.metrics.audit_trimmed(trail.into(), count);
+            }
             Ok(outcomes)
         })();
         outcomes.map_err(unavailable)
     }
 
-    fn sweep(&self) {
+    fn sweep(&mut self) {
         let now = self.clock.now().as_second();
         let swept = (|| -> Result<(), redb::Error> {
             let transaction = self.database.begin_write()?;
-            let swept = Tables::open(&transaction)?.sweep(now, BATCH)?;
-            if swept == 0 {
+            let (swept, audit_swept);
+            {
+                let mut tables = Tables::open(&transaction)?;
+                swept = tables.sweep(now, BATCH)?;
+                (audit_swept, self.swept) = tables.audit.sweep(now, self.swept.as_deref())?;
+            }
+            if swept == 0 && !audit_swept {
                 return Ok(transaction.abort()?);
             }
             Ok(transaction.commit()?)
@@ -352,6 +398,9 @@ struct Tables<'a> {
     expiries: Table<'a, (i64, &'static str), ()>,
     counters: Table<'a, &'static str, u64>,
     lists: Lists<'a>,
+    audit: Audit<'a>,
+    /// How many entries of the audit log made room for others.
+    trimmed: Vec<(Trail, u64)>,
 }
 
 impl<'a> Tables<'a> {
@@ -361,6 +410,8 @@ impl<'a> Tables<'a> {
             expiries: transaction.open_table(EXPIRIES)?,
             counters: transaction.open_table(COUNTERS)?,
             lists: Lists::open(transaction)?,
+            audit: Audit::open(transaction)?,
+            trimmed: Vec::new(),
         })
     }
 
@@ -375,6 +426,9 @@ impl<'a> Tables<'a> {
         }
         if let Some((_, expiry)) = current {
             self.expiries.remove((expiry, key.as_str()))?;
+        }
+        if let Some(line) = &write.audit {
+            self.append(std::slice::from_ref(&**line))?;
         }
         // The row of a token moves with its end; others stay until their record goes.
         if matches!(write.key, RecordKey::Token(_)) || write.record.is_none() {
@@ -401,6 +455,17 @@ impl<'a> Tables<'a> {
             }
         }
         Ok(Ok(revision))
+    }
+
+    /// Adds entries to the audit log. They are no record, so they take no revision.
+    fn append(&mut self, lines: &[Line]) -> Result<Revision, redb::Error> {
+        for line in lines {
+            let dropped = self.audit.append(line)?;
+            if dropped > 0 {
+                self.trimmed.push((line.log.trail, dropped));
+            }
+        }
+        Ok(Revision(0))
     }
 
     fn next_revision(&mut self) -> Result<Revision, redb::Error> {

@@ -1,6 +1,7 @@
 //! Where records live. One trait, [`port::Store`]: the embedded store and Redis implement it, and so
 //! does the cache in front of either.
 
+pub mod audit;
 pub mod cached;
 pub mod conformance;
 pub mod embedded;

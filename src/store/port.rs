@@ -12,6 +12,8 @@ use tokio::try_join;
 
 use crate::clock::Stopwatch;
 use crate::names::organization_id::OrganizationId;
+use crate::org::audit::Entry;
+use crate::store::audit::{AuditLog, Line, Stretch};
 use crate::store::generations::Generation;
 use crate::store::list::{ListKind, ListPlace, Listed};
 use crate::store::record::{BadRecord, Kept, Record, RecordKey};
@@ -42,6 +44,9 @@ pub struct Write {
     pub expected: Option<Revision>,
     /// The new state; `None`: the record goes.
     pub record: Option<Record>,
+    /// What the audit log says of it. Written in the same step: there is no change without its
+    /// entry, and no entry without its change.
+    pub audit: Option<Box<Line>>,
 }
 
 /// How far a change has got when [`Store::confirm`] returns: no node serves an older state.
@@ -93,6 +98,8 @@ pub enum Change<T> {
     Keep,
     /// Store this in its place.
     Set(T),
+    /// The same, with what the audit log says of it.
+    Audited(T, Box<Line>),
 }
 
 /// A place where records live.
@@ -191,6 +198,24 @@ pub trait Store: Send + Sync + 'static {
         Err(StoreError::Unavailable("this store has no list".into()))
     }
 
+    /// Adds entries to the audit log that go with no change.
+    ///
+    /// # Errors
+    /// Some of them may have been added.
+    async fn append_audit(&self, _lines: Vec<Line>) -> Result<(), StoreError> {
+        Err(StoreError::Unavailable("this store has no log".into()))
+    }
+
+    /// Reads at most `limit` entries of one log, newest first.
+    async fn read_audit(
+        &self,
+        _log: &AuditLog,
+        _stretch: Stretch,
+        _limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        Err(StoreError::Unavailable("this store has no log".into()))
+    }
+
     /// How the store is doing.
     fn status(&self) -> Status;
 }
@@ -209,10 +234,33 @@ pub async fn create<T: Kept>(
     key: &T::Key,
     record: T,
 ) -> Result<Revision, StoreError> {
+    create_with(store, key, record, None).await
+}
+
+/// The same, with what the audit log says of it.
+///
+/// # Errors
+/// As [`create`].
+pub async fn create_audited<T: Kept>(
+    store: &dyn Store,
+    key: &T::Key,
+    record: T,
+    line: Box<Line>,
+) -> Result<Revision, StoreError> {
+    create_with(store, key, record, Some(line)).await
+}
+
+async fn create_with<T: Kept>(
+    store: &dyn Store,
+    key: &T::Key,
+    record: T,
+    audit: Option<Box<Line>>,
+) -> Result<Revision, StoreError> {
     let write = Write {
         key: T::key(key),
         expected: None,
         record: Some(record.into_record()),
+        audit,
     };
     store.put(write).await
 }
@@ -228,7 +276,7 @@ pub async fn read_state<T: Kept>(
     find(store, &T::key(key)).await
 }
 
-/// Changes a record that is still in a state.
+/// Changes a record that is still in a state, with what the audit log says of it.
 ///
 /// # Errors
 /// [`StoreError::Conflict`] when it is in another.
@@ -237,11 +285,13 @@ pub async fn replace<T: Kept>(
     key: &T::Key,
     state: Revision,
     record: T,
+    line: Box<Line>,
 ) -> Result<Revision, StoreError> {
     let write = Write {
         key: T::key(key),
         expected: Some(state),
         record: Some(record.into_record()),
+        audit: Some(line),
     };
     store.put(write).await
 }
@@ -260,16 +310,21 @@ pub async fn update<T: Kept, E: From<StoreError>>(
     for _ in 0..MAX_TRIES {
         let found = find::<T>(store, &key).await?;
         let (current, expected) = found.unzip();
-        let Change::Set(record) = change(current.as_deref())? else {
-            return Ok(Updated {
-                written: false,
-                revision: expected,
-            });
+        let (record, audit) = match change(current.as_deref())? {
+            Change::Set(record) => (record, None),
+            Change::Audited(record, line) => (record, Some(line)),
+            Change::Keep => {
+                return Ok(Updated {
+                    written: false,
+                    revision: expected,
+                });
+            }
         };
         let write = Write {
             key: key.clone(),
             expected,
             record: Some(record.into_record()),
+            audit,
         };
         match store.put(write).await {
             Ok(revision) => {

@@ -48,6 +48,7 @@ async fn delete(store: &Embedded, key: RecordKey) {
         key,
         expected: Some(found.revision),
         record: None,
+        audit: None,
     };
     store.put(delete).await.unwrap();
 }

@@ -19,6 +19,7 @@ use crate::engine::api_key::{KeyRights, NoSuchRights};
 use crate::names::key_id::ApiKeyId;
 use crate::names::organization_id::OrganizationId;
 use crate::names::origin::Origin;
+use crate::org::audit::Action;
 use crate::org::organization::{LONGEST_TOKEN_LIFE, Organization};
 use crate::secret::Secret;
 use crate::store::port::{self, Revision, StoreError};
@@ -295,7 +296,13 @@ impl App {
                 return Err(ChangeKeyError::NotLive);
             }
             let changed = make(&current)?;
-            let state = match port::replace(&*self.store, &id, state, changed.clone()).await {
+            let action = match changed.replaced == current.replaced {
+                true => Action::KeyUpdate,
+                false => Action::KeyRotate,
+            };
+            let line = self.key_note(action, &changed).line();
+            let written = port::replace(&*self.store, &id, state, changed.clone(), line).await;
+            let state = match written {
                 Err(StoreError::Conflict) => continue,
                 written => written?,
             };

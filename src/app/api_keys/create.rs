@@ -8,6 +8,7 @@ use crate::credential::key_rules::KeyRules;
 use crate::credential::scope::Scope;
 use crate::engine::api_key::KeyRights;
 use crate::names::organization_id::{OrganizationId, OrganizationName};
+use crate::org::audit::Action;
 use crate::org::organization::Organization;
 use crate::secret::Secret;
 use crate::store::list::ListKind;
@@ -114,7 +115,8 @@ impl App {
 
     /// Stores a new key.
     pub(super) async fn keep_new_key(&self, key: &ApiKey) -> Result<(), ChangeKeyError> {
-        port::create(&*self.store, &key.id, key.clone()).await?;
+        let line = self.key_note(Action::KeyCreate, key).line();
+        port::create_audited(&*self.store, &key.id, key.clone(), line).await?;
         if key.may_connect() {
             self.note_service_key(&key.organization, key.id).await?;
         }

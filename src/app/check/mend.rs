@@ -48,6 +48,7 @@ fn write(key: &RecordKey, found: &Found, record: Option<Record>) -> Write {
         key: key.clone(),
         expected: Some(found.revision),
         record,
+        audit: None,
     }
 }
 

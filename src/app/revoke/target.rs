@@ -13,6 +13,7 @@ use crate::names::key_id::ApiKeyId;
 use crate::names::organization_id::{OrganizationId, OrganizationName};
 use crate::names::token_id::TokenId;
 use crate::names::username::{PresentedUsername, Username};
+use crate::org::audit::Action;
 use crate::org::organization::Organization;
 use crate::store::port::{self, StoreError};
 use crate::store::record::{Kept as _, RecordKey, TokenIndex};
@@ -65,6 +66,16 @@ impl Target {
             Target::Organization(organization) | Target::IssuedBefore { organization, .. } => {
                 Organization::key(organization)
             }
+        }
+    }
+
+    /// What the audit log calls it when it is over.
+    pub fn action(&self) -> Action {
+        match self {
+            Target::Token { .. } => Action::TokenRevoke,
+            Target::Username(_) | Target::Subject { .. } => Action::UserRevoke,
+            Target::ApiKey { .. } => Action::KeyRevoke,
+            Target::Organization(_) | Target::IssuedBefore { .. } => Action::OrganizationRevoke,
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::app::App;
+use crate::app::audit::caller;
 use crate::app::tokens::mint::{Draft, Narrowing, Parent};
 use crate::app::tokens::{ExchangeError, MintedToken};
 use crate::credential::holder::{Credential, Holder, HolderIdentity, Standing};
@@ -15,6 +16,7 @@ use crate::identity::jwt::TokenError;
 use crate::names::organization_id::OrganizationId;
 use crate::names::token_id::TokenId;
 use crate::names::username::Username;
+use crate::org::audit::Actor;
 use crate::org::organization::{NATIVE_PROVIDER, NATIVE_PROVIDER_NAME, Organization};
 use crate::secret::Secret;
 use crate::store::port::{self, StoreError};
@@ -129,6 +131,8 @@ impl App {
         if check_minted(password, member, &self.keys, self.now()).is_err() {
             return Ok(None);
         }
+        let actor = Actor::Holder(username.clone());
+        caller::identified_without_key(actor, &username.organization);
         Ok(Some(KnownToken {
             id: password.id,
             organization,

@@ -17,7 +17,9 @@ use crate::names::claims::Claims;
 use crate::names::marks::Marks;
 use crate::names::token_id::TokenId;
 use crate::names::username::{LocalName, Username};
+use crate::org::audit::Action;
 use crate::org::organization::Organization;
+use crate::store::audit::Line;
 use crate::store::port::{self, Change, StoreError, Updated};
 use crate::store::record::{Kept as _, TokenIndex};
 
@@ -233,6 +235,27 @@ impl App {
         })
     }
 
+    /// What the audit log says of a token that is minted.
+    pub(in crate::app) fn mint_line(
+        &self,
+        username: &Username,
+        credential: &Credential,
+        replaced: usize,
+    ) -> Box<Line> {
+        let note = self.note(Action::TokenMint, &username.organization);
+        let mut note = note.on(username);
+        if let Some(id) = credential.token_id() {
+            note = note.with("token", &id);
+        }
+        if let Some(end) = credential.expires_at {
+            note = note.with("expires_at", &end);
+        }
+        if replaced > 0 {
+            note = note.with("replaced", &replaced);
+        }
+        note.line()
+    }
+
     /// Stores whose a token is.
     pub(in crate::app) async fn index(
         &self,
@@ -265,7 +288,8 @@ impl App {
             }
             let holder;
             (holder, replaced) = draft.hold(username, current, credential, now)?;
-            Ok(Change::Set(holder))
+            let line = self.mint_line(username, credential, replaced.len());
+            Ok(Change::Audited(holder, line))
         })
         .await?;
         Ok((updated, replaced))
@@ -319,7 +343,8 @@ impl App {
                 {
                     holder.add(credential.clone(), &Marks::default(), now)?;
                 }
-                Ok::<_, ExchangeError>(Change::Set(holder))
+                let line = self.mint_line(username, credential, replaced.len());
+                Ok::<_, ExchangeError>(Change::Audited(holder, line))
             };
             state = port::update(&*self.store, username, again).await?.revision;
         }

@@ -16,6 +16,7 @@ use crate::engine::authenticate::check_minted;
 use crate::engine::member::Member;
 use crate::names::origin::Origin;
 use crate::names::token_id::TokenId;
+use crate::org::audit::Action;
 use crate::org::organization::{LONGEST_TOKEN_LIFE, Organization, RefreshMode};
 use crate::secret::Secret;
 use crate::store::port::{self, Change};
@@ -111,7 +112,10 @@ impl App {
             credential.terms = Some(terms);
             credential.expires_at = credential.expires_at.max(Some(end));
             changed = Some(holder.clone());
-            Ok(Change::Set(holder))
+            let note = self.note(Action::TokenRefresh, &username.organization);
+            let note = note.on(&username).with("token", &known.id);
+            let line = note.with("expires_at", &end).line();
+            Ok(Change::Audited(holder, line))
         })
         .await?;
         changed.ok_or(ExchangeError::UnknownToken)

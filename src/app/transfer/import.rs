@@ -280,6 +280,7 @@ async fn bring(
             key: key.clone(),
             expected,
             record: Some(record),
+            audit: None,
         };
         match store.put(write).await {
             Ok(_) => return Ok(outcome),

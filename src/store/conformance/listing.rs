@@ -145,6 +145,7 @@ pub async fn keys_and_users_are_listed_while_they_are_there(subject: &Subject) {
         key: Holder::key(&user),
         expected: Some(state),
         record: None,
+        audit: None,
     };
     store.put(gone).await.expect("gone");
     let users = names(subject, ListKind::Users, &user.organization, 9).await;

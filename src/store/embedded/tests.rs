@@ -253,6 +253,7 @@ async fn what_was_answered_is_there_after_reopening() {
         key,
         expected,
         record: delete,
+        audit: None,
     });
     let last = last.await.unwrap();
     drop(store);
@@ -414,6 +415,7 @@ fn an_idle_store_is_swept_too() {
         key,
         expected: None,
         record: Some(index(second(1_001)).into_record()),
+        audit: None,
     };
     writer.commit(Job { write, done });
     let records = || {

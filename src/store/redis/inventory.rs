@@ -100,6 +100,7 @@ impl Shared {
             rest.is_some_and(|rest| rest.starts_with(':'))
         };
         let is_ours = matches!(name, "log" | "nodes" | "limits") || name.starts_with("aside:");
+        let is_ours = is_ours || name.starts_with("audit:");
         if is_ours || ListKind::ALL.iter().any(is_list) {
             return None;
         }

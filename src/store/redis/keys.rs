@@ -18,6 +18,7 @@
 //! | `tg:{sNN}:tokens:<org>` | sorted set | with its last token | put | the organization's tokens in this shard, by their ends |
 //! | `tg:{sNN}:keys:<org>` | sorted set | no | put | the organization's API keys in this shard, by when they were made |
 //! | `tg:{sNN}:users:<org>` | sorted set | no | put | the organization's users in this shard that were made by hand |
+//! | `tg:{sNN}:audit:<trail>:<org>` | sorted set | `audit.keep_days` after its last entry | put, audit | entries of the audit log, by id; `-` in place of an organization that is not known |
 //! | `tg:{sNN}:log` | stream | no; about 1,000 entries are kept | put, confirm | the change log |
 //! | `tg:{sNN}:nodes` | hash | no; silent nodes are removed | every node's log reader | node -> position, lease, beat |
 //! | `tg:{s00}:limits` | hash | with its last node | every node, once a second | node -> when, and what it has used of which limits |
@@ -25,6 +26,7 @@
 //! | `tg:changes` | channel | - | put, confirm | the number of a shard whose log has grown; `~` behind it: nobody waits for its readers |
 
 use crate::names::organization_id::OrganizationId;
+use crate::store::audit::AuditLog;
 use crate::store::list::ListKind;
 use crate::store::record::{RecordKey, SHARDS};
 
@@ -68,6 +70,11 @@ impl Keys {
     /// What nodes tell each other of the limits. All of it is one small hash, whatever its shard.
     pub fn limits(&self) -> String {
         self.in_shard(0, "limits")
+    }
+
+    /// An organization's part of the audit log in a shard.
+    pub fn audit(&self, shard: usize, log: &AuditLog) -> String {
+        self.in_shard(shard, &format!("audit:{}", log.name()))
     }
 
     /// Where something is moved that cannot be read.

@@ -10,6 +10,7 @@ use crate::store::list::{ListKind, ListPlace, ListRow, Listed};
 use crate::store::port::{StoreError, Write};
 use crate::store::record::{RecordKey, SHARDS};
 use crate::store::redis::Shared;
+use crate::store::redis::keys::Keys;
 
 /// How many shards are asked at a time.
 const AT_ONCE: usize = 16;
@@ -122,6 +123,24 @@ pub async fn has(shared: &Shared, shard: usize, row: &ListRow) -> Result<bool, S
     let asking = link.readers.shared().send::<Option<f64>>(&command);
     let found = shared.call(StoreCallLabel::Read, &link, asking).await?;
     Ok(found.is_some())
+}
+
+/// What [`scripts::PUT`](crate::store::redis::scripts::PUT) needs of a list: its key, and how the list
+/// names the record and orders it. Without a row the key stands for nothing.
+pub fn arguments(keys: &Keys, shard: usize, row: Option<ListRow>) -> (String, [String; 2]) {
+    match row {
+        None => (keys.log(shard), Default::default()),
+        Some(row) => {
+            let order = match row.kind.expires() {
+                true => String::new(),
+                false => row.order.to_string(),
+            };
+            (
+                keys.list(shard, row.kind, &row.organization),
+                [row.name, order],
+            )
+        }
+    }
 }
 
 /// The row of a user who goes: its name says where it is. Other records that are listed never go

@@ -10,6 +10,7 @@
 //! once, and nothing queues up for a server that does not answer.
 
 pub mod address;
+mod audit;
 mod change_log;
 mod confirm;
 mod connection;
@@ -39,7 +40,9 @@ use crate::limits::limiter::Limiter;
 use crate::metrics::{Metrics, StoreCallLabel};
 use crate::names::base62::{self, LENGTH_OF_64_BITS};
 use crate::names::organization_id::OrganizationId;
+use crate::org::audit::Entry;
 use crate::secret::{self, Secret};
+use crate::store::audit::{AuditLog, Line, Stretch};
 use crate::store::freshness::Freshness;
 use crate::store::list::{ListKind, ListPlace, ListRow, Listed};
 use crate::store::port::{Confirmation, Found, Revision, Store, StoreError, Write};
@@ -326,23 +329,22 @@ impl Store for Redis {
             format!("{shard}{NO_HURRY}"),
         ];
         let row = write.record.as_ref().and_then(|one| ListRow::of(key, one));
-        let call = match row.or_else(|| lists::row_of_gone(&write)) {
-            Some(row) => {
-                let list = shared.keys.list(shard, row.kind, &row.organization);
-                let [a, b, c, d, e, f, g] = arguments;
-                let order = row.order.to_string();
-                let script = match row.kind.expires() {
-                    true => &scripts::PUT_TOKEN,
-                    false => &scripts::PUT_LISTED,
-                };
-                script.call([record, log, list], [a, b, c, d, e, f, g, row.name, order])
-            }
-            None => scripts::PUT.call([record, log], arguments),
-        };
-        let writing = link.write.run::<u8>(&call);
+        let row = row.or_else(|| lists::row_of_gone(&write));
+        let (list, row) = lists::arguments(&shared.keys, shard, row);
+        let (audit, line) = audit::of_change(&shared.keys, shard, write.audit.as_deref());
+        let call = scripts::PUT.call(
+            [record, log, list, audit],
+            [&arguments[..], &row, &line].concat(),
+        );
+        let writing = link.write.run::<u64>(&call);
         match shared.call(StoreCallLabel::Write, &link, writing).await? {
             0 => Err(StoreError::Conflict),
-            _ => {
+            more => {
+                if let Some(line) = &write.audit {
+                    shared
+                        .metrics
+                        .audit_trimmed(line.log.trail.into(), more - 1);
+                }
                 shared.metrics.store_write(key.label());
                 Ok(revision)
             }
@@ -415,6 +417,19 @@ impl Store for Redis {
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         lists::count(&self.shared, kind, organization, now).await
+    }
+
+    async fn append_audit(&self, lines: Vec<Line>) -> Result<(), StoreError> {
+        audit::append(&self.shared, lines).await
+    }
+
+    async fn read_audit(
+        &self,
+        log: &AuditLog,
+        stretch: Stretch,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        audit::read(&self.shared, log, stretch, limit).await
     }
 
     fn status(&self) -> Status {

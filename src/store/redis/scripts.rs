@@ -19,10 +19,10 @@ impl Script {
     }
 
     /// A call with these keys and arguments.
-    pub fn call<const K: usize, const A: usize>(
+    pub fn call(
         &'static self,
-        keys: [String; K],
-        arguments: [String; A],
+        keys: impl Into<Vec<String>>,
+        arguments: impl Into<Vec<String>>,
     ) -> Call {
         Call {
             script: self,
@@ -64,18 +64,32 @@ impl Call {
 /// Where the revision stands in the text of a record, behind `{"rev":"`: 11 base62 characters.
 pub const REVISION_AT: std::ops::Range<usize> = 8..19;
 
-/// Changes a record if it is still as the caller saw it, and tells the log.
+/// Changes a record if it is still as the caller saw it, and tells the log. What a list of the
+/// organization and the audit log say of the change is written in the same step: neither can be
+/// without the other. The audit entry goes first: where it cannot be written, nothing is.
 ///
-/// Keys: record, log. Arguments: the revision seen (empty: no record), the new text (empty: the
-/// record goes), its end in Unix seconds (empty: none), the log's length, the record's name, the
-/// channel, the message. Returns 1, or 0 for another state. A client that sends it again because the
-/// reply got lost is told 1 as well: the state is the one that it wants.
+/// Keys: record, log, list, audit. Arguments: the revision seen (empty: no record), the new text
+/// (empty: the record goes), its end in Unix seconds (empty: none), the log's length, the record's
+/// name, the channel, the message; then the record as the list names it (empty: it is in none), what
+/// the list is ordered by (empty: by the record's end, and what has ended makes room); then the audit
+/// entry with its id before it (empty: none), the id before which all are too old, the most entries,
+/// for how many seconds the audit is kept. Returns one more than the entries that made room, or 0 for
+/// another state. A client that sends it again because the reply got lost is told 1: the state is the
+/// one that it wants.
 pub static PUT: Script = Script::new(
     r"
 local current = redis.call('GET', KEYS[1])
 local revision = current and string.sub(current, 9, 19) or ''
 if ARGV[2] ~= '' and revision == string.sub(ARGV[2], 9, 19) then return 1 end
 if revision ~= ARGV[1] then return 0 end
+local over = 0
+if ARGV[10] ~= '' then
+  redis.call('ZADD', KEYS[4], 0, ARGV[10])
+  redis.call('ZREMRANGEBYLEX', KEYS[4], '-', '(' .. ARGV[11])
+  over = math.max(redis.call('ZCARD', KEYS[4]) - tonumber(ARGV[12]), 0)
+  if over > 0 then redis.call('ZREMRANGEBYRANK', KEYS[4], 0, over - 1) end
+  redis.call('EXPIRE', KEYS[4], ARGV[13])
+end
 if ARGV[2] == '' then
   redis.call('DEL', KEYS[1])
 elseif ARGV[3] == '' then
@@ -83,59 +97,36 @@ elseif ARGV[3] == '' then
 else
   redis.call('SET', KEYS[1], ARGV[2], 'EXAT', ARGV[3])
 end
-redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*', 'changed', ARGV[5])
-redis.call('PUBLISH', ARGV[6], ARGV[7])
-return 1
-",
-);
-
-/// [`PUT`] of a token's index, which also notes the token in the list of its organization. Those
-/// whose time is up make room there, and the list goes with its last token.
-///
-/// Keys: record, log, list. Arguments: as there, then the token as the list names it.
-pub static PUT_TOKEN: Script = Script::new(
-    r"
-local current = redis.call('GET', KEYS[1])
-local revision = current and string.sub(current, 9, 19) or ''
-if revision == string.sub(ARGV[2], 9, 19) then return 1 end
-if revision ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[2], 'EXAT', ARGV[3])
-local now = redis.call('TIME')[1]
-redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
-redis.call('ZADD', KEYS[3], ARGV[3], ARGV[8])
-if redis.call('EXPIRETIME', KEYS[3]) < tonumber(ARGV[3]) then
-  redis.call('EXPIREAT', KEYS[3], ARGV[3])
-end
-redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*', 'changed', ARGV[5])
-redis.call('PUBLISH', ARGV[6], ARGV[7])
-return 1
-",
-);
-
-/// [`PUT`] of a record that is in a list of its organization for as long as it is there.
-///
-/// Keys: record, log, list. Arguments: as there, then the record as the list names it, and what the
-/// list is ordered by.
-pub static PUT_LISTED: Script = Script::new(
-    r"
-local current = redis.call('GET', KEYS[1])
-local revision = current and string.sub(current, 9, 19) or ''
-if ARGV[2] ~= '' and revision == string.sub(ARGV[2], 9, 19) then return 1 end
-if revision ~= ARGV[1] then return 0 end
-if ARGV[2] == '' then
-  redis.call('DEL', KEYS[1])
-  redis.call('ZREM', KEYS[3], ARGV[8])
-else
-  if ARGV[3] == '' then
-    redis.call('SET', KEYS[1], ARGV[2])
+if ARGV[8] ~= '' then
+  if ARGV[2] == '' then
+    redis.call('ZREM', KEYS[3], ARGV[8])
+  elseif ARGV[9] ~= '' then
+    redis.call('ZADD', KEYS[3], ARGV[9], ARGV[8])
   else
-    redis.call('SET', KEYS[1], ARGV[2], 'EXAT', ARGV[3])
+    redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', redis.call('TIME')[1])
+    redis.call('ZADD', KEYS[3], ARGV[3], ARGV[8])
+    if redis.call('EXPIRETIME', KEYS[3]) < tonumber(ARGV[3]) then
+      redis.call('EXPIREAT', KEYS[3], ARGV[3])
+    end
   end
-  redis.call('ZADD', KEYS[3], ARGV[9], ARGV[8])
 end
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*', 'changed', ARGV[5])
 redis.call('PUBLISH', ARGV[6], ARGV[7])
-return 1
+return 1 + over
+",
+);
+
+/// Adds an entry to the audit log. Doing it again changes nothing.
+///
+/// Keys: audit. Arguments: the last four of [`PUT`]. Returns how many entries made room.
+pub static APPEND_AUDIT: Script = Script::new(
+    r"
+redis.call('ZADD', KEYS[1], 0, ARGV[1])
+redis.call('ZREMRANGEBYLEX', KEYS[1], '-', '(' .. ARGV[2])
+local over = redis.call('ZCARD', KEYS[1]) - tonumber(ARGV[3])
+if over > 0 then redis.call('ZREMRANGEBYRANK', KEYS[1], 0, over - 1) else over = 0 end
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+return over
 ",
 );
 

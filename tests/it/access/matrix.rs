@@ -213,6 +213,7 @@ async fn remove(world: &World, key: &ApiKey) {
         key: ApiKey::key(&key.id),
         expected: Some(state),
         record: None,
+        audit: None,
     };
     world.store.put(write).await.unwrap();
 }

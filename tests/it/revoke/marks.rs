@@ -153,6 +153,7 @@ async fn an_organization_that_is_gone_means_no() {
         key: gone,
         expected: Some(found.revision),
         record: None,
+        audit: None,
     };
     world.store.put(write).await.unwrap();
     assert_over(&world, &login);

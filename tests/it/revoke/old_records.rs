@@ -44,6 +44,7 @@ async fn world_of_old() -> World {
             key,
             expected: None,
             record: Some(record),
+            audit: None,
         };
         world.store.put(write).await.unwrap();
     }

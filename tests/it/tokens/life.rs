@@ -309,6 +309,7 @@ async fn a_token_whose_record_is_gone_is_told_from_a_forged_one() {
             key,
             expected: Some(found.revision),
             record: None,
+            audit: None,
         };
         world.store.put(gone).await.unwrap();
         let reply = refresh(world, &login.token_id, &login.password).await;

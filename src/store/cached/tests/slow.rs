@@ -228,6 +228,7 @@ impl Stack {
             key: key.clone(),
             expected: current.map(|found| found.revision),
             record,
+            audit: None,
         }
     }
 }
