@@ -77,7 +77,7 @@ pub fn build_with_routes(config: Config, public: Routes) -> anyhow::Result<Assem
              ask any address it reaches, and loopback ones without TLS; for development only"
         );
     }
-    let app = app.with_key_sets(config.key_sets);
+    let app = app.with_key_sets(config.key_sets).with_audit(config.audit);
     let socket = config.local_socket.as_path();
     let running = server::start_with_routes(
         Arc::new(app),

@@ -80,6 +80,7 @@ fn config(setup: &Setup) -> anyhow::Result<Config> {
         keys: setup.keyring()?,
         root_keys: RootKeys::default(),
         key_sets: key_sets::Settings::default(),
+        audit: ticketgate::app::audit::Settings::default(),
         hashing: 1,
         limits: limiter::Settings {
             key: None,

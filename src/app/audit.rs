@@ -10,6 +10,7 @@
 //! [`Write`]: crate::store::port::Write
 
 pub mod caller;
+mod decision;
 pub mod query;
 mod rate;
 mod writer;
@@ -19,7 +20,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::SignedDuration;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use uuid::{ContextV7, Uuid};
 
 use crate::app::App;
@@ -32,6 +33,8 @@ use crate::store::audit::{AuditLog, Keep, Line};
 
 /// The most entries that wait to be written.
 const QUEUE: usize = 4_096;
+/// The most pages that are read at a time.
+const PAGES_AT_A_TIME: usize = 4;
 
 /// What is written, and for how long it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +78,8 @@ pub(in crate::app) struct Audit {
     ids: Mutex<ContextV7>,
     queue: mpsc::Sender<Line>,
     waiting: Mutex<Option<mpsc::Receiver<Line>>>,
+    /// Limits how many pages are read at a time: an export has many.
+    reading: Semaphore,
     refusals: Rate,
     decisions_seen: AtomicU64,
 }
@@ -125,6 +130,7 @@ impl Audit {
             ids: Mutex::new(ContextV7::new()),
             queue,
             waiting: Mutex::new(Some(waiting)),
+            reading: Semaphore::new(PAGES_AT_A_TIME),
             refusals: Rate::default(),
             decisions_seen: AtomicU64::new(0),
         }

@@ -16,9 +16,18 @@ pub async fn ask<T: DeserializeOwned>(
     path: &str,
     body: &impl Serialize,
 ) -> anyhow::Result<T> {
+    Ok(open(socket, path, body).await?.json().await?)
+}
+
+/// Posts a question and returns the reply before it has come as a whole.
+pub async fn open(
+    socket: &Path,
+    path: &str,
+    body: &impl Serialize,
+) -> anyhow::Result<reqwest::Response> {
     let client = reqwest::Client::builder()
         .unix_socket(socket)
-        .timeout(DEADLINE)
+        .read_timeout(DEADLINE)
         .build()?;
     let url = format!("http://localhost{path}");
     let sent = client.post(url).json(body).send().await;
@@ -27,7 +36,7 @@ pub async fn ask<T: DeserializeOwned>(
         format!("no server answers on {socket}; is `ticketgate serve` running on this data folder?")
     })?;
     if reply.status().is_success() {
-        return Ok(reply.json().await?);
+        return Ok(reply);
     }
     let error: serde_json::Value = reply.json().await.unwrap_or_default();
     bail!(

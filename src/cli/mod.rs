@@ -1,5 +1,6 @@
 //! The command line: one file for each group of commands.
 
+mod audit;
 mod broker;
 mod demo_token;
 mod doctor;
@@ -73,6 +74,9 @@ enum Command {
     Revoke(revoke::Arguments),
     /// Show what the store holds of something, and what this node would decide
     Inspect(inspect::Arguments),
+    /// Read the audit log: who did what, to whom, from where
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Prove that brokers and this server are wired as they should be
     Doctor(doctor::Arguments),
     /// Look after the store: check it, export it, import into it
@@ -123,6 +127,7 @@ impl Cli {
             Command::User(command) => setup::user(&flags, command, output),
             Command::Revoke(arguments) => revoke::run(&flags, &arguments, output),
             Command::Inspect(arguments) => inspect::run(&flags, &arguments, output),
+            Command::Audit(command) => audit::run(&flags, command, output),
             Command::Doctor(_) => unreachable!("it has exit codes of its own"),
             Command::Store(command) => store::run(&flags, command, output),
             Command::Keys(command) => keys::run(&command),

@@ -8,10 +8,11 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
 use crate::app::App;
+use crate::app::audit::caller::{Caller, on_behalf};
 use crate::app::organizations::{NewOrganization, OrganizationChange};
 use crate::cli::output::Output;
 use crate::cli::runtime::block_on;
-use crate::config::fields::load_store;
+use crate::config::fields::{load_audit, load_store};
 use crate::config::source::Flags;
 use crate::credential::api_key::ApiKeyKind;
 use crate::credential::human_password::MAX_LENGTH;
@@ -326,9 +327,11 @@ pub fn with_app<T>(
     work: impl AsyncFnOnce(&App) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let (store, keys) = load_store(flags)?;
+    let audit = load_audit(flags)?;
     block_on(async {
         let app = wiring::app_on_store(&store, keys).await?;
-        work(&app).await
+        let app = app.with_audit(audit);
+        on_behalf(Caller::operator("command line"), work(&app)).await
     })
 }
 

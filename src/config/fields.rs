@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::app::audit;
 use crate::config::brokers;
 use crate::config::limits;
 use crate::config::reader::{Field, Reader, at_least_one};
@@ -46,6 +47,7 @@ pub fn read(source: Source) -> Result<Config, ConfigErrors> {
     let keys = reader.keys(&folder);
     let root_keys = reader.root_keys();
     let key_sets = reader.key_sets();
+    let audit = reader.audit();
     let hashing = reader.hashing();
     let limits = limits::read(&mut reader);
     let local_socket = reader.local_socket(&folder);
@@ -60,6 +62,7 @@ pub fn read(source: Source) -> Result<Config, ConfigErrors> {
             keys,
             root_keys,
             key_sets,
+            audit,
             hashing,
             limits,
             local_socket,
@@ -82,6 +85,21 @@ pub fn load_store(flags: &Flags) -> Result<(StoreLocation, Keyring), ConfigError
     match keys {
         Some(keys) if mistakes.is_empty() => Ok((store, keys)),
         _ => Err(ConfigErrors(mistakes)),
+    }
+}
+
+/// Reads only what the audit log keeps.
+///
+/// # Errors
+/// All mistakes at once.
+pub fn load_audit(flags: &Flags) -> Result<audit::Settings, ConfigErrors> {
+    let mut reader = Reader::new(Source::gather(flags));
+    let settings = reader.audit();
+    let mistakes = reader.source.mistakes_so_far();
+    if mistakes.is_empty() {
+        Ok(settings)
+    } else {
+        Err(ConfigErrors(mistakes))
     }
 }
 
@@ -130,6 +148,7 @@ pub fn describe() -> String {
     reader.keys(&folder);
     reader.root_keys();
     reader.key_sets();
+    reader.audit();
     reader.hashing();
     limits::read(&mut reader);
     reader.local_socket(&folder);

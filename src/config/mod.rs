@@ -4,6 +4,7 @@
 //! [`source`] gathers the values, [`reader`] reads one, [`fields`] knows them all, [`brokers`] those of
 //! the broker connections, [`limits`] those of how often what may be done, [`store`] those of the store.
 
+pub mod audit;
 pub mod brokers;
 pub mod fields;
 pub mod limits;
@@ -13,6 +14,7 @@ pub mod store;
 
 use std::path::PathBuf;
 
+use crate::app::audit::Settings as AuditSettings;
 use crate::credential::root_key::RootKeys;
 use crate::hooks::connection::BrokerConnection;
 use crate::http;
@@ -36,6 +38,8 @@ pub struct Config {
     pub root_keys: RootKeys,
     /// How the keys of identity providers are fetched.
     pub key_sets: key_sets::Settings,
+    /// What the audit log keeps.
+    pub audit: AuditSettings,
     /// How many slow password hashes may run at a time.
     pub hashing: usize,
     /// How often what may be done.

@@ -6,8 +6,9 @@ use tokio::time::timeout;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+use crate::app::audit::caller::{Caller, on_behalf};
 use crate::http::error::ApiError;
-use crate::http::{Edge, cors, limits};
+use crate::http::{Edge, cors, gate, limits};
 use crate::names::organization_id::{OrganizationId, OrganizationName};
 use crate::names::origin::Origin;
 
@@ -22,14 +23,17 @@ pub async fn answer(
     work: impl Future<Output = Result<HttpResponse, ApiError>>,
 ) -> HttpResponse {
     let span = tracing::info_span!("api", call, %request_id);
-    let answering = async {
+    let from = gate::address(request, edge).map(|address| address.to_string());
+    let caller = Caller::unknown(from.as_deref(), request_id);
+    let answering = on_behalf(caller, async {
         let answered = timeout(edge.settings().api_deadline, work).await;
         let answered = answered.unwrap_or_else(|_| Err(ApiError::too_slow()));
         limits::settle(request, edge, answered).unwrap_or_else(|error| {
             tracing::info!(code = error.code(), "refused");
+            edge.app.audit_refusal(call, error.outcome(), error.code());
             error.response()
         })
-    };
+    });
     let mut response = answering.instrument(span).await;
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -7,15 +7,17 @@ use actix_web::{HttpResponse, web};
 use crate::http::Edge;
 use crate::http::body::read_json;
 use crate::http::error::ApiError;
+use crate::http::local::by_operator;
 use crate::http::watch::{MAX_PAUSE, NotWatched};
 use crate::http::wire::{BeginBody, BeginReply, PauseBody, WatchedBody};
 
 /// Mints a probe login for a broker connection and watches the questions about it.
 pub async fn begin(body: web::Payload, edge: web::Data<Edge>) -> HttpResponse {
-    match try_begin(body, &edge).await {
-        Ok(reply) => HttpResponse::Ok().json(reply),
-        Err(error) => error.response(),
-    }
+    let work = async {
+        let reply = try_begin(body, &edge).await?;
+        Ok(HttpResponse::Ok().json(reply))
+    };
+    by_operator(&edge, "doctor", work).await
 }
 
 async fn try_begin(body: web::Payload, edge: &Edge) -> Result<BeginReply, ApiError> {

@@ -18,6 +18,7 @@ use crate::http::wire::ErrorBody;
 use crate::identity::jwt::TokenError;
 use crate::limits::bucket::Quota;
 use crate::limits::limiter::Limited;
+use crate::org::audit::Outcome;
 use crate::org::organization::{CannotAdd, CannotRemove};
 use crate::store::port::StoreError;
 
@@ -63,6 +64,15 @@ impl ApiError {
     /// The fixed code.
     pub fn code(&self) -> &'static str {
         self.code
+    }
+
+    /// Whose fault it is, for the audit log.
+    pub fn outcome(&self) -> Outcome {
+        if self.status >= 500 {
+            Outcome::Failed
+        } else {
+            Outcome::Refused
+        }
     }
 
     /// A call that took too long, most likely because its body did not come.

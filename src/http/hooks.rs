@@ -169,6 +169,9 @@ async fn decide(broker: &BrokerConnection, raw: &RawRequest<'_>, edge: &Edge) ->
             }
             let narrowed = broker.dialect.narrow(&question, answer);
             let told = narrowed.answer();
+            if edge.app.audits_decision(told.is_yes()) {
+                edge.app.audit_decision(broker, &question.call, Some(told));
+            }
             edge.watch
                 .note(&question.call, Sighting::of(broker, raw, told));
             Outcome {
@@ -180,6 +183,9 @@ async fn decide(broker: &BrokerConnection, raw: &RawRequest<'_>, edge: &Edge) ->
         }
         Err(error) => {
             tracing::debug!(broker = broker.name, question = ?label, %error, "unavailable");
+            if edge.app.audits_decision(false) {
+                edge.app.audit_decision(broker, &question.call, None);
+            }
             Outcome {
                 question: label,
                 ..Outcome::refused(dialect, refusal(&error))

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use actix_web::{HttpResponse, web};
 
+use crate::app::audit::caller::{Caller, on_behalf};
 use crate::app::providers::{ProviderError, ProviderView};
 use crate::app::revoke::selector::Selector;
 use crate::http::Edge;
@@ -23,10 +24,26 @@ const POSSIBLE: &str = "say what to revoke in one of these ways: `target` (a tok
 
 /// Revokes what the body says.
 pub async fn revoke(body: web::Payload, edge: web::Data<Edge>) -> HttpResponse {
-    match try_revoke(body, &edge).await {
-        Ok(reply) => HttpResponse::Ok().json(reply),
-        Err(error) => error.response(),
-    }
+    let work = async {
+        let reply = try_revoke(body, &edge).await?;
+        Ok(HttpResponse::Ok().json(reply))
+    };
+    by_operator(&edge, "revoke", work).await
+}
+
+/// Answers a call over the local socket. Whoever can make one is an operator.
+pub async fn by_operator(
+    edge: &Edge,
+    call: &'static str,
+    work: impl Future<Output = Result<HttpResponse, ApiError>>,
+) -> HttpResponse {
+    on_behalf(Caller::operator("local socket"), async {
+        work.await.unwrap_or_else(|error| {
+            edge.app.audit_refusal(call, error.outcome(), error.code());
+            error.response()
+        })
+    })
+    .await
 }
 
 async fn try_revoke(body: web::Payload, edge: &Edge) -> Result<RevokeReply, ApiError> {
@@ -58,10 +75,11 @@ async fn try_inspect(body: web::Payload, edge: &Edge) -> Result<InspectReply, Ap
 
 /// Shows providers, or changes one.
 pub async fn providers(body: web::Payload, edge: web::Data<Edge>) -> HttpResponse {
-    match try_providers(body, &edge).await {
-        Ok(reply) => HttpResponse::Ok().json(reply),
-        Err(error) => error.response(),
-    }
+    let work = async {
+        let reply = try_providers(body, &edge).await?;
+        Ok(HttpResponse::Ok().json(reply))
+    };
+    by_operator(&edge, "providers", work).await
 }
 
 async fn try_providers(body: web::Payload, edge: &Edge) -> Result<ProvidersReply, ApiError> {

@@ -3,6 +3,7 @@
 pub mod address;
 pub mod api;
 pub mod api_keys;
+pub mod audit;
 pub mod body;
 pub mod cors;
 pub mod doctor;

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::credential::scope::Scope;
 use crate::http::error::ApiError;
 use crate::http::watch::Stray;
-use crate::http::{Edge, api_keys, cors, doctor, gate, health, hooks, local, oauth, tokens};
+use crate::http::{Edge, api_keys, audit, cors, doctor, gate, health, hooks, local, oauth, tokens};
 
 /// Who may call a route. Which kinds of keys may have a scope is the scope's own matter
 /// ([`Scope::fits`]).
@@ -62,7 +62,7 @@ pub struct Row {
 }
 
 /// The routes of the public address. Brokers ask most, so theirs is the first.
-pub static PUBLIC: [Row; 24] = [
+pub static PUBLIC: [Row; 26] = [
     row("*", "/hooks/*", Access::HookSecret, |_| {
         web::route().to(hooks::answer)
     }),
@@ -189,10 +189,22 @@ pub static PUBLIC: [Row; 24] = [
         Access::Root,
         |row| gate::json(row, api_keys::revoke_any),
     ),
+    row(
+        "GET",
+        "/v2/audit",
+        Access::ApiKey(Scope::AuditRead),
+        |row| gate::json(row, audit::list),
+    ),
+    row(
+        "GET",
+        "/v2/audit/export",
+        Access::ApiKey(Scope::AuditRead),
+        |row| gate::json(row, audit::export),
+    ),
 ];
 
 /// The routes of the local socket.
-pub static LOCAL: [Row; 9] = [
+pub static LOCAL: [Row; 11] = [
     row("GET", "/health/ready", Access::LocalSocket, |_| {
         web::route().to(health::ready_in_detail)
     }),
@@ -219,6 +231,12 @@ pub static LOCAL: [Row; 9] = [
     }),
     row("POST", "/providers", Access::LocalSocket, |_| {
         web::route().to(local::providers)
+    }),
+    row("POST", "/audit", Access::LocalSocket, |_| {
+        web::route().to(audit::list_locally)
+    }),
+    row("POST", "/audit/export", Access::LocalSocket, |_| {
+        web::route().to(audit::export_locally)
     }),
 ];
 

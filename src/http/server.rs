@@ -17,6 +17,9 @@ use actix_web::dev::AppConfig;
 use actix_web::rt::net::TcpStream;
 use actix_web::{App as WebApp, HttpServer, web};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::app::App;
 use crate::hooks::connection::BrokerConnection;
@@ -35,6 +38,8 @@ const CLIENT_DISCONNECT: Duration = Duration::from_secs(1);
 /// Connections that wait to be accepted; a broker reconnects all of its pool at once.
 const BACKLOG: i32 = 4_096;
 const LOCAL_BACKLOG: i32 = 64;
+/// How long the last entries of the audit log may take.
+const LONGEST_WRITE: Duration = Duration::from_secs(5);
 
 /// A server that is bound and will run.
 pub struct Running {
@@ -43,6 +48,13 @@ pub struct Running {
     edge: web::Data<Edge>,
     public: Server,
     local: Option<Server>,
+    audit: AuditWriter,
+}
+
+/// The task that writes the audit log, and what ends it when it is dropped.
+struct AuditWriter {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
 }
 
 /// Stops a server from elsewhere.
@@ -107,6 +119,7 @@ pub fn start_with_routes(
     let wrong = |error| ListenError::Address { address, error };
     let listener = listen(address).map_err(wrong)?;
     let address = listener.local_addr().map_err(wrong)?;
+    let audit = AuditWriter::start(&app);
     let settings = Settings {
         bind: address,
         ..settings
@@ -129,6 +142,7 @@ pub fn start_with_routes(
         edge,
         public,
         local,
+        audit,
     })
 }
 
@@ -154,7 +168,25 @@ impl Running {
                 None => Ok(()),
             }
         };
-        tokio::try_join!(self.public, local).map(drop)
+        let ended = tokio::try_join!(self.public, local).map(drop);
+        self.audit.end().await;
+        ended
+    }
+}
+
+impl AuditWriter {
+    fn start(app: &Arc<App>) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(Arc::clone(app).write_audit(stopped));
+        Self { stop, task }
+    }
+
+    /// After the last answer: what waits is written. A store that is down is not waited for.
+    async fn end(self) {
+        drop(self.stop);
+        if timeout(LONGEST_WRITE, self.task).await.is_err() {
+            tracing::warn!("entries of the audit log could not be written before the end");
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Published JSON names, here and nowhere else.
 
+pub mod audit;
 pub mod keys;
 
 use std::collections::BTreeMap;

@@ -81,6 +81,8 @@ pub enum Actor {
     },
     /// Whoever showed a password of the username: `holder:<username>`.
     Holder(Username),
+    /// A broker, by the name of its connection: `broker:<name>`.
+    Broker(String),
     /// Nobody whom we know: `nobody`.
     Nobody,
 }
@@ -93,6 +95,7 @@ impl fmt::Display for Actor {
             Actor::RootKey => f.write_str("root_key"),
             Actor::Subject { provider, subject } => write!(f, "subject:{provider}:{subject}"),
             Actor::Holder(username) => write!(f, "holder:{username}"),
+            Actor::Broker(name) => write!(f, "broker:{name}"),
             Actor::Nobody => f.write_str("nobody"),
         }
     }

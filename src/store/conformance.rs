@@ -5,6 +5,7 @@
 //! crate or outside it. A broken promise is a panic. Nothing that serves calls it, so a linked
 //! server does not contain it.
 
+mod auditing;
 mod changing;
 mod ending;
 mod inventory;
@@ -102,6 +103,12 @@ pub async fn suite(make: impl AsyncFn() -> Subject) {
         listing::tokens_are_listed_once_in_pages_of_any_length
         listing::a_token_whose_end_moves_is_listed_once
         listing::keys_and_users_are_listed_while_they_are_there
+        auditing::an_entry_reads_back_as_it_was_written
+        auditing::there_is_an_entry_for_each_change_and_for_nothing_else
+        auditing::entries_of_many_records_come_in_one_order
+        auditing::what_is_appended_while_a_log_is_read_moves_nothing
+        auditing::a_log_is_bounded_by_number_and_by_age
+        auditing::no_concurrent_entry_is_lost
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tests of the whole system on real parts, in one binary.
 
 mod access;
+mod audit;
 mod broker_files;
 mod clients;
 mod credentials;

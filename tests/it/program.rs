@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::support::program::{Site, program};
 use crate::support::world::{HOOK_SECRET, JWT_SECRET};
@@ -322,15 +323,22 @@ fn the_environment_overrules_the_file_and_flags_overrule_both() {
 }
 
 #[tokio::test]
-async fn no_secret_leaves_through_logs_metrics_errors_or_the_store() {
+async fn no_secret_leaves_through_logs_metrics_errors_the_audit_or_the_store() {
     let site = Site::set_up();
-    let mut server = site.serve().await;
+    let every = [
+        ("TICKETGATE__AUDIT__DECISIONS", "all"),
+        ("TICKETGATE__AUDIT__SAMPLE", "1/1"),
+    ];
+    let mut server = site.serve_with(&every).await;
     let (username, password, id) = site.login("alice").await;
     assert!(site.can_connect(&username, &password).await);
     assert!(!site.can_connect(&username, "a-wrong-password").await);
     assert!(!site.can_connect(&username, &format!("{password}x")).await);
     let forged = format!("tkn_{}", "f".repeat(59));
     assert!(!site.can_connect(&username, &forged).await);
+    // Clients put passwords where names belong.
+    assert!(!site.can_connect(&password, &forged).await);
+    assert!(!site.can_connect(&site.key, &forged).await);
     let http = reqwest::Client::new();
     let body = serde_json::json!({"token_id": id, "current_token_password": password});
     let refresh = http.post(format!("{}/v2/tokens/refresh", site.url()));
@@ -366,6 +374,7 @@ async fn no_secret_leaves_through_logs_metrics_errors_or_the_store() {
         metrics.contains("ticketgate_tokens_minted_total 1"),
         "{metrics}"
     );
+    let audit = audit_of(&site);
     assert!(server.terminate());
 
     let log = server.log();
@@ -399,8 +408,32 @@ async fn no_secret_leaves_through_logs_metrics_errors_or_the_store() {
             ("store", &store),
             ("metrics", &metrics),
             ("error", &error),
+            ("audit", &audit),
         ] {
             assert!(!text.contains(secret), "{secret} is in the {place}");
         }
+    }
+}
+
+/// All that the audit log shows, in every way that it is shown, when the last entry is in it.
+fn audit_of(site: &Site) -> String {
+    let trail = "changes,tokens,refusals,decisions";
+    let of = ["--org", &site.organization, "--trail", trail];
+    let started = Instant::now();
+    loop {
+        let export = site.run(&[&["audit", "export"], &of[..]].concat());
+        let words = [
+            "token.refresh",
+            "token.revoke",
+            "call.refused",
+            "[redacted]",
+        ];
+        if words.iter().all(|word| export.contains(word)) {
+            let list = site.run(&[&["audit", "list", "--limit", "500"], &of[..]].concat());
+            let nobody = site.run(&["audit", "export", "--without-organization"]);
+            return format!("{export}{list}{nobody}");
+        }
+        assert!(started.elapsed() < Duration::from_secs(10), "{export}");
+        std::thread::yield_now();
     }
 }

@@ -87,6 +87,7 @@ impl App {
         before: Option<Uuid>,
         limit: usize,
     ) -> Result<AuditPage, StoreError> {
+        let _place = self.audit.reading.acquire().await;
         let limit = limit.clamp(1, MAX_PAGE);
         let from = filter.since.map_or(Uuid::nil(), first_id);
         let end = filter.until.map_or(Uuid::max(), until_id);

@@ -403,11 +403,13 @@ fn an_idle_store_is_swept_too() {
     let database = Arc::new(Database::create(parts.file()).unwrap());
     make_tables(&database).unwrap();
     let (_, jobs) = sync_channel(1);
-    let writer = Writer {
-        database,
+    let mut writer = Writer {
+        database: Arc::clone(&database),
         jobs,
         clock: parts.clock(),
         failure: Arc::default(),
+        metrics: Arc::default(),
+        swept: None,
     };
     let (done, _) = oneshot::channel();
     let key = TokenIndex::key(&TokenId::random());
@@ -417,9 +419,10 @@ fn an_idle_store_is_swept_too() {
         record: Some(index(second(1_001)).into_record()),
         audit: None,
     };
-    writer.commit(Job { write, done });
+    let work = Work::Put(write);
+    writer.commit(Job { work, done });
     let records = || {
-        let transaction = writer.database.begin_read().unwrap();
+        let transaction = database.begin_read().unwrap();
         let records = transaction.open_table(RECORDS).unwrap();
         records.iter().unwrap().count()
     };

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use ticketgate::names::organization_id::OrganizationId;
+use ticketgate::org::audit::Entry;
+use ticketgate::store::audit::{AuditLog, Line, Stretch};
 use ticketgate::store::list::{ListKind, ListPlace, Listed};
 use ticketgate::store::port::{Found, Revision, Store, StoreError, Write};
 use ticketgate::store::record::RecordKey;
@@ -133,6 +135,21 @@ impl Store for Faulty {
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         self.inner.count(kind, organization, now).await
+    }
+
+    async fn append_audit(&self, lines: Vec<Line>) -> Result<(), StoreError> {
+        self.faults.check_available()?;
+        self.inner.append_audit(lines).await
+    }
+
+    async fn read_audit(
+        &self,
+        log: &AuditLog,
+        stretch: Stretch,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        self.faults.check_available()?;
+        self.inner.read_audit(log, stretch, limit).await
     }
 
     fn status(&self) -> Status {

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use ticketgate::app::App;
+use ticketgate::app::audit;
 use ticketgate::app::organizations::NewOrganization;
 use ticketgate::app::providers::NewSupabase;
 use ticketgate::clock::{Clock, ManualClock, SystemClock};
@@ -67,6 +68,7 @@ pub struct Plan {
     pub root_keys: RootKeys,
     /// How often what may be done. Off, so that only tests of limits meet them.
     pub limits: limiter::Settings,
+    pub audit: audit::Settings,
 }
 
 /// A running server and what is known about it. It stops when this is dropped.
@@ -118,6 +120,7 @@ impl Default for Plan {
             key_sets: key_sets::Settings::default(),
             root_keys: RootKeys::default(),
             limits: NO_LIMITS,
+            audit: audit::Settings::default(),
         }
     }
 }
@@ -156,7 +159,7 @@ impl World {
         let limiter = Arc::new(Limiter::new(plan.limits, Arc::clone(&clock)));
         let app = App::new(Arc::clone(&store), keys, clock, Arc::clone(&metrics), 1);
         let app = app.with_limiter(limiter).with_key_sets(plan.key_sets);
-        let app = Arc::new(app.with_root_keys(plan.root_keys));
+        let app = Arc::new(app.with_root_keys(plan.root_keys).with_audit(plan.audit));
         let (organization, alias) = set_up(&app, &plan.policy).await;
         let isolation = plan
             .isolation

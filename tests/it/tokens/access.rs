@@ -110,7 +110,7 @@ async fn every_route_with_a_key_refuses_every_other_caller() {
             assert_eq!(reply.status, 404, "{path}");
         }
     }
-    assert_eq!(seen, 6, "every such route was tried");
+    assert_eq!(seen, 8, "every such route was tried");
     let login = world.login("bob").await;
     // The key of another organization works there, and names nothing here.
     for (path, body) in [

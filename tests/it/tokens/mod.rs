@@ -16,6 +16,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
+use ticketgate::app::audit;
 use ticketgate::app::organizations::OrganizationChange;
 use ticketgate::clock::{Clock as _, SystemClock};
 use ticketgate::credential::api_key::ApiKeyKind;
@@ -28,10 +29,16 @@ use crate::support::redis::RedisServer;
 use crate::support::world::{Plan, World};
 
 /// Runs a test on the embedded store and on Redis, with a clock that stands still.
-pub(crate) async fn on_both(test: impl AsyncFn(&World)) {
+pub async fn on_both(test: impl AsyncFn(&World)) {
+    on_both_with(&audit::Settings::default(), test).await;
+}
+
+/// The same with other settings of the audit log.
+pub async fn on_both_with(audit: &audit::Settings, test: impl AsyncFn(&World)) {
     let clock = Some(whole_second());
     let plan = Plan {
         clock,
+        audit: audit.clone(),
         ..Plan::default()
     };
     test(&World::with(plan).await).await;
@@ -50,6 +57,7 @@ pub(crate) async fn on_both(test: impl AsyncFn(&World)) {
     let redis = Arc::new(redis.unwrap());
     let plan = Plan {
         clock,
+        audit: audit.clone(),
         wrap: Some(Box::new(move |_| redis)),
         ..Plan::default()
     };
@@ -61,20 +69,20 @@ fn whole_second() -> Timestamp {
 }
 
 /// A reply: status, headers, body.
-pub(crate) struct Reply {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Value,
+pub struct Reply {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Value,
 }
 
 impl Reply {
-    pub(crate) fn text(&self, name: &str) -> &str {
+    pub fn text(&self, name: &str) -> &str {
         let text = self.body[name].as_str();
         text.unwrap_or_else(|| panic!("{name} in {}", self.body))
     }
 }
 
-pub(crate) async fn send(call: reqwest::RequestBuilder) -> Reply {
+pub async fn send(call: reqwest::RequestBuilder) -> Reply {
     let reply = call.send().await.unwrap();
     Reply {
         status: reply.status().as_u16(),
@@ -84,24 +92,24 @@ pub(crate) async fn send(call: reqwest::RequestBuilder) -> Reply {
 }
 
 /// `POST` with nothing but a JSON body, as the published SDK does.
-async fn post(world: &World, path: &str, body: &Value) -> Reply {
+pub async fn post(world: &World, path: &str, body: &Value) -> Reply {
     send(world.http.post(format!("{}{path}", world.url)).json(body)).await
 }
 
-async fn get(world: &World, path: &str, key: &str) -> Reply {
+pub async fn get(world: &World, path: &str, key: &str) -> Reply {
     let call = world.http.get(format!("{}{path}", world.url));
     send(call.bearer_auth(key)).await
 }
 
-fn of(world: &World) -> OrganizationName {
+pub fn of(world: &World) -> OrganizationName {
     OrganizationName::Id(world.organization.clone())
 }
 
-async fn key(world: &World, kind: ApiKeyKind, scopes: Vec<Scope>) -> String {
+pub async fn key(world: &World, kind: ApiKeyKind, scopes: Vec<Scope>) -> String {
     key_in(world, &world.organization, kind, scopes).await
 }
 
-async fn key_in(
+pub async fn key_in(
     world: &World,
     organization: &OrganizationId,
     kind: ApiKeyKind,
@@ -112,7 +120,7 @@ async fn key_in(
     made.unwrap().1.expose().to_owned()
 }
 
-async fn secret_key(world: &World) -> String {
+pub async fn secret_key(world: &World) -> String {
     key(world, ApiKeyKind::Secret, vec![]).await
 }
 
@@ -122,7 +130,7 @@ async fn change(world: &World, change: OrganizationChange) {
 }
 
 /// Creates a token for an address as the published SDK does.
-async fn create(world: &World, key: &str, email: &str, replace: bool) -> Reply {
+pub async fn create(world: &World, key: &str, email: &str, replace: bool) -> Reply {
     let body = json!({
         "organization_id": world.organization,
         "secret_key": key,
@@ -134,7 +142,7 @@ async fn create(world: &World, key: &str, email: &str, replace: bool) -> Reply {
     reply
 }
 
-async fn refresh(world: &World, id: &str, password: &str) -> Reply {
+pub async fn refresh(world: &World, id: &str, password: &str) -> Reply {
     let body = json!({"token_id": id, "current_token_password": password});
     post(world, "/v2/tokens/refresh", &body).await
 }

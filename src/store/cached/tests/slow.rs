@@ -16,6 +16,8 @@ use tokio::sync::oneshot;
 use crate::clock::ManualClock;
 use crate::metrics::Metrics;
 use crate::names::organization_id::OrganizationId;
+use crate::org::audit::Entry;
+use crate::store::audit::{AuditLog, Line, Stretch};
 use crate::store::cached::{Cached, Settings};
 use crate::store::embedded::Embedded;
 use crate::store::flights::Loaded;
@@ -170,6 +172,19 @@ impl Store for Arc<Slow> {
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         self.inner.count(kind, organization, now).await
+    }
+
+    async fn append_audit(&self, lines: Vec<Line>) -> Result<(), StoreError> {
+        self.inner.append_audit(lines).await
+    }
+
+    async fn read_audit(
+        &self,
+        log: &AuditLog,
+        stretch: Stretch,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        self.inner.read_audit(log, stretch, limit).await
     }
 
     fn status(&self) -> Status {
