@@ -228,7 +228,10 @@ impl App {
             Decisions::All => true,
         };
         let seen = &self.audit.decisions_seen;
-        is_wanted && seen.fetch_add(1, Ordering::Relaxed) % one_in.max(1) == 0
+        is_wanted
+            && seen
+                .fetch_add(1, Ordering::Relaxed)
+                .is_multiple_of(one_in.max(1))
     }
 
     /// Leaves an entry to be written. Nobody waits; where too many wait already it is dropped.

@@ -22,7 +22,7 @@ use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, Table, Tabl
 use redb::{StorageBackend, backends::InMemoryBackend};
 use tokio::sync::oneshot;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
 use crate::metrics::Metrics;
 use crate::names::organization_id::OrganizationId;
 use crate::org::audit::{Entry, Trail};
@@ -153,6 +153,7 @@ impl Embedded {
             failure: Arc::clone(&failure),
             metrics: Arc::clone(&metrics),
             swept: None,
+            since_sweep: Stopwatch::start(),
         };
         let writer = std::thread::Builder::new()
             .name("store-writer".into())
@@ -315,13 +316,20 @@ struct Writer {
     metrics: Arc<Metrics>,
     /// The log of the audit that was looked at last for old entries.
     swept: Option<String>,
+    since_sweep: Stopwatch,
 }
 
 impl Writer {
     fn run(mut self) {
         loop {
             match self.jobs.recv_timeout(SWEEP_EVERY) {
-                Ok(first) => self.commit(first),
+                Ok(first) => {
+                    self.commit(first);
+                    // A busy store is never idle, and its logs have an end all the same.
+                    if self.since_sweep.elapsed() >= SWEEP_EVERY {
+                        self.sweep();
+                    }
+                }
                 Err(RecvTimeoutError::Timeout) => self.sweep(),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -372,6 +380,7 @@ impl Writer {
     }
 
     fn sweep(&mut self) {
+        self.since_sweep = Stopwatch::start();
         let now = self.clock.now().as_second();
         let swept = (|| -> Result<(), redb::Error> {
             let transaction = self.database.begin_write()?;

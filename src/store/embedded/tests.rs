@@ -11,9 +11,11 @@ use tempfile::{TempDir, tempdir};
 use uuid::Uuid;
 
 use super::*;
-use crate::clock::ManualClock;
+use crate::clock::{ManualClock, Stopwatch};
 use crate::names::organization_id::OrganizationId;
 use crate::names::token_id::TokenId;
+use crate::org::audit::{Trail, first_id};
+use crate::store::audit::Keep;
 use crate::store::conformance::{self, InventorySubject, Subject, samples};
 use crate::store::list::ListKind;
 use crate::store::port;
@@ -397,6 +399,56 @@ async fn expired_records_are_swept_at_the_tick_of_their_end() {
     assert_eq!(expiries.iter().unwrap().count(), 0, "no row is left behind");
 }
 
+#[tokio::test]
+async fn a_log_that_nobody_writes_to_is_swept_by_age() {
+    let parts = Parts::new();
+    let database = Arc::new(Database::create(parts.file()).unwrap());
+    make_tables(&database).unwrap();
+    let (_, jobs) = sync_channel(1);
+    let mut writer = Writer {
+        database: Arc::clone(&database),
+        jobs,
+        clock: parts.clock(),
+        failure: Arc::default(),
+        metrics: Arc::default(),
+        swept: None,
+        since_sweep: Stopwatch::start(),
+    };
+    let log = AuditLog {
+        trail: Trail::Changes,
+        organization: None,
+    };
+    let time = parts.clock.now();
+    let text = format!(
+        r#"{{"id":"{}","time":"{time}","actor":"nobody","action":"x","outcome":"ok"}}"#,
+        first_id(time)
+    );
+    let entry = serde_json::from_str(&text).unwrap();
+    let keep = Keep {
+        entries: 5,
+        from: Uuid::nil(),
+        seconds: 10,
+    };
+    let line = Line {
+        log: log.clone(),
+        entry,
+        keep,
+    };
+    let (done, _) = oneshot::channel();
+    let work = Work::Append(vec![line]);
+    writer.commit(Job { work, done });
+    let count = || {
+        let read = audit::read(&database, &log, Stretch::ALL, 5);
+        read.unwrap().len()
+    };
+    parts.clock.advance(10);
+    writer.sweep();
+    assert_eq!(count(), 1, "its time is not up");
+    parts.clock.advance(1);
+    writer.sweep();
+    assert_eq!(count(), 0);
+}
+
 #[test]
 fn an_idle_store_is_swept_too() {
     let parts = Parts::new();
@@ -410,6 +462,7 @@ fn an_idle_store_is_swept_too() {
         failure: Arc::default(),
         metrics: Arc::default(),
         swept: None,
+        since_sweep: Stopwatch::start(),
     };
     let (done, _) = oneshot::channel();
     let key = TokenIndex::key(&TokenId::random());

@@ -84,8 +84,8 @@ if ARGV[2] ~= '' and revision == string.sub(ARGV[2], 9, 19) then return 1 end
 if revision ~= ARGV[1] then return 0 end
 local over = 0
 if ARGV[10] ~= '' then
-  redis.call('ZADD', KEYS[4], 0, ARGV[10])
   redis.call('ZREMRANGEBYLEX', KEYS[4], '-', '(' .. ARGV[11])
+  redis.call('ZADD', KEYS[4], 0, ARGV[10])
   over = math.max(redis.call('ZCARD', KEYS[4]) - tonumber(ARGV[12]), 0)
   if over > 0 then redis.call('ZREMRANGEBYRANK', KEYS[4], 0, over - 1) end
   redis.call('EXPIRE', KEYS[4], ARGV[13])
@@ -121,8 +121,8 @@ return 1 + over
 /// Keys: audit. Arguments: the last four of [`PUT`]. Returns how many entries made room.
 pub static APPEND_AUDIT: Script = Script::new(
     r"
-redis.call('ZADD', KEYS[1], 0, ARGV[1])
 redis.call('ZREMRANGEBYLEX', KEYS[1], '-', '(' .. ARGV[2])
+redis.call('ZADD', KEYS[1], 0, ARGV[1])
 local over = redis.call('ZCARD', KEYS[1]) - tonumber(ARGV[3])
 if over > 0 then redis.call('ZREMRANGEBYRANK', KEYS[1], 0, over - 1) else over = 0 end
 redis.call('EXPIRE', KEYS[1], ARGV[4])

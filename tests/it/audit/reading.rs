@@ -101,17 +101,14 @@ async fn filters_leave_what_was_asked_for() {
         ] {
             let reply = get(world, &format!("/v2/audit?{bad}"), &key).await;
             assert_eq!(reply.status, 400, "{bad}");
-            let reply = get(world, &format!("/v2/audit/export?{bad}"), &key).await;
-            let only_pages = bad.starts_with("limit=0") || bad == "limit=501" || bad == "cursor=x";
-            assert!(reply_is(&reply, only_pages), "{bad}");
+            // A page is no part of an export.
+            if !bad.starts_with("limit=0") && bad != "limit=501" && bad != "cursor=x" {
+                let reply = get(world, &format!("/v2/audit/export?{bad}"), &key).await;
+                assert_eq!(reply.status, 400, "{bad}");
+            }
         }
     })
     .await;
-}
-
-/// What only pages have means nothing to an export, which is no JSON value then.
-fn reply_is(reply: &crate::tokens::Reply, only_pages: bool) -> bool {
-    only_pages || reply.status == 400
 }
 
 #[tokio::test]
@@ -245,6 +242,10 @@ async fn the_command_says_what_is_wrong_and_teaches() {
             assert!(help.contains(word), "{word}: {help}");
         }
     }
-    let nothing = printed(&world, &["audit", "list", "--without-organization"]).await;
+    let nothing = printed(
+        &world,
+        &["audit", "list", "--without-organization", "--actor", "x"],
+    )
+    .await;
     assert!(nothing.contains("nothing that was asked for"), "{nothing}");
 }
