@@ -122,6 +122,8 @@ labels! {
         Origin => "origin",
         /// When an API key was used last.
         KeyUse => "key_use",
+        /// The list of imported API keys.
+        LegacyKeys => "legacy_keys",
     }
 }
 

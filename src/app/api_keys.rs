@@ -3,6 +3,7 @@
 pub mod change;
 pub mod create;
 pub mod last_use;
+pub mod legacy;
 pub mod list;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use crate::app::App;
 use crate::app::audit::{Note, caller};
 use crate::app::caller::Whence;
 use crate::credential::api_key::{ApiKey, PresentedApiKey};
+use crate::credential::legacy_key::LegacyHash;
 use crate::credential::scope::Scope;
 use crate::engine::api_key::{KeyRefusal, KeyUse, authenticate_key, authorize_key};
 use crate::names::key_id::ApiKeyId;
@@ -75,8 +77,16 @@ impl App {
         scope: Scope,
         whence: &Whence,
     ) -> Result<Arc<ApiKey>, KeyError> {
-        let presented =
-            PresentedApiKey::verify(text.expose(), &self.keys).map_err(|_| KeyError::Invalid)?;
+        let legacy = LegacyHash::of(text);
+        let presented = match &legacy {
+            Some(hash) => {
+                let id = self.legacy_key(hash).await?;
+                PresentedApiKey::legacy(id.ok_or(KeyError::Invalid)?, hash)
+            }
+            None => {
+                PresentedApiKey::verify(text.expose(), &self.keys).map_err(|_| KeyError::Invalid)?
+            }
+        };
         let (key, organization) = self.key_and_organization(&presented.id).await?;
         let wanted = KeyUse {
             scope,

@@ -90,7 +90,8 @@ fn peppers(record: &Record) -> Vec<RingKeyId> {
         | Record::Policy(_)
         | Record::Token(_)
         | Record::Origin(_)
-        | Record::KeyUse(_) => Vec::new(),
+        | Record::KeyUse(_)
+        | Record::LegacyKeys(_) => Vec::new(),
     }
 }
 

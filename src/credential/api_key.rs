@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::credential::key_rules::KeyRules;
+use crate::credential::legacy_key::{self, LegacyHash};
 use crate::credential::minted_password::Forged;
 use crate::credential::scope::{self, Scope};
 use crate::keyring::{Digest, Keyring};
@@ -77,6 +78,9 @@ pub struct ApiKey {
     /// That another key has taken its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced: Option<Replaced>,
+    /// Whether another system has made it; then the digest is of its hash.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub legacy: bool,
 }
 
 /// When a key was used last. It has a record of its own: the key's stays as it is in every cache.
@@ -138,6 +142,7 @@ pub struct PresentedApiKey<'a> {
     /// The kind that its prefix says.
     pub kind: ApiKeyKind,
     secret: &'a str,
+    legacy: bool,
 }
 
 impl ApiKeyKind {
@@ -207,15 +212,44 @@ impl ApiKey {
             rules: new.rules,
             created_by: new.created_by,
             replaced: None,
+            legacy: false,
         };
         (key, Secret::new(text))
+    }
+
+    /// The record of a key that another system has made. Such is a secret key.
+    pub fn import(
+        keys: &Keyring,
+        new: NewApiKey,
+        hash: &LegacyHash,
+        last_four: String,
+        epoch: Epoch,
+        now: Timestamp,
+    ) -> Self {
+        let kind = ApiKeyKind::Secret;
+        let (made, _) = Self::create(keys, NewApiKey { kind, ..new }, epoch, now);
+        let digest = keys.digest(made.pepper, hash.expose());
+        Self {
+            digest: digest.expect("the newest pepper is in the ring"),
+            last_four,
+            legacy: true,
+            ..made
+        }
+    }
+
+    /// What the key itself begins with.
+    pub fn prefix(&self) -> &'static str {
+        match self.legacy {
+            true => legacy_key::PREFIX,
+            false => self.kind.prefix(),
+        }
     }
 
     /// Whether this record is of the presented key, in constant time.
     pub fn is_of(&self, presented: &PresentedApiKey<'_>, keys: &Keyring) -> bool {
         let digest = keys.digest(self.pepper, presented.secret);
         let same = digest.is_some_and(|digest| secret::constant_time_eq(&digest, &self.digest));
-        same && self.kind == presented.kind
+        same && self.kind == presented.kind && self.legacy == presented.legacy
     }
 
     /// The digest under the newest pepper, with that pepper's id; `None`: it is already.
@@ -268,7 +302,8 @@ impl ApiKey {
         } = &self.rules;
         let is_plain =
             allowed_origins.is_empty() && allowed_addresses.is_empty() && limits.is_none();
-        self.kind == ApiKeyKind::Secret && self.has(Scope::Publish) && is_plain
+        let is_ours = self.kind == ApiKeyKind::Secret && !self.legacy;
+        is_ours && self.has(Scope::Publish) && is_plain
     }
 
     /// Whether the key has the scope: its record says so, and its kind may have it. A publishable
@@ -330,7 +365,18 @@ impl<'a> PresentedApiKey<'a> {
             id: id.parse().map_err(|_| Forged)?,
             kind,
             secret,
+            legacy: false,
         })
+    }
+
+    /// A key of another system that was imported as the key of this id.
+    pub fn legacy(id: ApiKeyId, hash: &'a LegacyHash) -> Self {
+        Self {
+            id,
+            kind: ApiKeyKind::Secret,
+            secret: hash.expose(),
+            legacy: true,
+        }
     }
 }
 

@@ -4,6 +4,7 @@ pub mod api_key;
 pub mod holder;
 pub mod human_password;
 pub mod key_rules;
+pub mod legacy_key;
 pub mod minted_password;
 pub mod presented;
 pub mod root_key;

@@ -8,10 +8,12 @@ use actix_web::http::header::{ETAG, IF_MATCH};
 
 use crate::app::api_keys::change::{ChangeKeyError, KeyChange, Maker};
 use crate::app::api_keys::create::KeyDraft;
+use crate::app::api_keys::legacy::LegacyDraft;
 use crate::app::api_keys::list::{KeyEntry, MAX_PAGE};
 use crate::app::revoke::selector::Selector;
 use crate::credential::api_key::KeyStanding;
 use crate::credential::key_rules::{KeyRate, KeyRules};
+use crate::credential::legacy_key::NotAHash;
 use crate::credential::terms::Limits;
 use crate::http::api::{no_key, no_such_organization};
 use crate::http::error::ApiError;
@@ -19,7 +21,9 @@ use crate::http::gate::Call;
 use crate::http::query::Query;
 use crate::http::tokens::limits;
 use crate::http::wire::RevokeReply;
-use crate::http::wire::keys::{KeyChangeBody, KeyReply, KeysReply, NewKeyBody, RotateBody};
+use crate::http::wire::keys::{
+    ImportKeyBody, KeyChangeBody, KeyReply, KeysReply, NewKeyBody, RotateBody,
+};
 use crate::names::key_id::ApiKeyId;
 use crate::names::organization_id::{OrganizationId, OrganizationName};
 use crate::store::port::Revision;
@@ -63,6 +67,29 @@ pub async fn create(call: Call) -> Result<HttpResponse, ApiError> {
 pub async fn create_first(call: Call) -> Result<HttpResponse, ApiError> {
     let organization = organization(&call).await?;
     make(&call, &organization, call.json()?).await
+}
+
+/// `POST /v2/organizations/{organization}/keys/import`
+///
+/// # Errors
+/// As importing.
+pub async fn import(call: Call) -> Result<HttpResponse, ApiError> {
+    let body: ImportKeyBody = call.json()?;
+    let organization = organization(&call).await?;
+    let wrong = |error: NotAHash| ApiError::invalid_request(&error.to_string());
+    let draft = LegacyDraft {
+        hash: body.sha256.parse().map_err(wrong)?,
+        name: body.name,
+        last_four: body.last_four,
+        scopes: body.scopes,
+        rules: KeyRules {
+            max_ttl_seconds: body.max_ttl,
+            expires_at: body.expires_at,
+            ..KeyRules::default()
+        },
+    };
+    let key = call.edge.app.import_key(&organization, draft).await?;
+    Ok(HttpResponse::Created().json(KeyReply::of(&key, KeyStanding::Live)))
 }
 
 async fn make(

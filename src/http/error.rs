@@ -293,7 +293,9 @@ impl From<ChangeKeyError> for ApiError {
             }
             ChangeKeyError::Setup(error) => error.into(),
             ChangeKeyError::Beyond(_) => Self::new(403, "insufficient_scope", &text),
-            ChangeKeyError::NotLive => Self::new(409, "conflict", &text),
+            ChangeKeyError::NotLive | ChangeKeyError::Import(_) => {
+                Self::new(409, "conflict", &text)
+            }
             ChangeKeyError::Changed => Self::new(412, "precondition_failed", &text),
             ChangeKeyError::TooMany => Self::new(409, "too_many_keys", &text),
             ChangeKeyError::Unconfirmed(_) => Self::unconfirmed(&text),

@@ -62,7 +62,7 @@ pub struct Row {
 }
 
 /// The routes of the public address. Brokers ask most, so theirs is the first.
-pub static PUBLIC: [Row; 26] = [
+pub static PUBLIC: [Row; 27] = [
     row("*", "/hooks/*", Access::HookSecret, |_| {
         web::route().to(hooks::answer)
     }),
@@ -182,6 +182,12 @@ pub static PUBLIC: [Row; 26] = [
         "/v2/organizations/{organization}/keys",
         Access::Root,
         |row| gate::json(row, api_keys::create_first),
+    ),
+    row(
+        "POST",
+        "/v2/organizations/{organization}/keys/import",
+        Access::Root,
+        |row| gate::json(row, api_keys::import),
     ),
     row(
         "DELETE",

@@ -18,6 +18,7 @@ use crate::acl::document::{self, Mistake};
 use crate::acl::rule::Acl;
 use crate::credential::api_key::{ApiKey, KeyLastUse};
 use crate::credential::holder::Holder;
+use crate::credential::legacy_key::LegacyKeys;
 use crate::names::key_id::ApiKeyId;
 use crate::names::organization_id::OrganizationId;
 use crate::names::origin::Origin;
@@ -53,6 +54,8 @@ pub enum Record {
     Origin(Arc<KnownOrigin>),
     /// Under [`RecordKey::KeyUse`].
     KeyUse(Arc<KeyLastUse>),
+    /// Under [`RecordKey::LegacyKeys`].
+    LegacyKeys(Arc<LegacyKeys>),
 }
 
 /// Which organization a UUID is the alias of.
@@ -153,6 +156,26 @@ kept!(ApiKey, ApiKeyId, ApiKey);
 kept!(KnownOrigin, Origin, Origin);
 kept!(KeyLastUse, ApiKeyId, KeyUse);
 
+impl Kept for LegacyKeys {
+    /// There is one for the whole deployment.
+    type Key = ();
+
+    fn key((): &()) -> RecordKey {
+        RecordKey::LegacyKeys
+    }
+
+    fn into_record(self) -> Record {
+        Record::LegacyKeys(Arc::new(self))
+    }
+
+    fn from_record(record: Record) -> Option<Arc<Self>> {
+        match record {
+            Record::LegacyKeys(record) => Some(record),
+            _ => None,
+        }
+    }
+}
+
 impl Policy {
     /// Reads and compiles a document.
     ///
@@ -211,7 +234,8 @@ impl Record {
             | Record::Alias(_)
             | Record::Policy(_)
             | Record::ApiKey(_)
-            | Record::Origin(_) => None,
+            | Record::Origin(_)
+            | Record::LegacyKeys(_) => None,
         }
     }
 
@@ -225,7 +249,8 @@ impl Record {
             | Record::Policy(_)
             | Record::Token(_)
             | Record::Origin(_)
-            | Record::KeyUse(_) => None,
+            | Record::KeyUse(_)
+            | Record::LegacyKeys(_) => None,
         }
     }
 
@@ -240,6 +265,7 @@ impl Record {
             Record::ApiKey(record) => encode_as(key_version(record), &**record),
             Record::Origin(record) => encode(&**record),
             Record::KeyUse(record) => encode(&**record),
+            Record::LegacyKeys(record) => encode(&**record),
         }
     }
 
@@ -254,6 +280,7 @@ impl Record {
             Record::ApiKey(record) => serde_json::to_value(&**record),
             Record::Origin(record) => serde_json::to_value(&**record),
             Record::KeyUse(record) => serde_json::to_value(&**record),
+            Record::LegacyKeys(record) => serde_json::to_value(&**record),
         };
         let mut value = value.expect("records have text keys and finite numbers");
         redact(&mut value);
@@ -274,6 +301,7 @@ impl Record {
             RecordKey::ApiKey(_) => Record::ApiKey(decode_up_to(NARROWED_KEY, text)?),
             RecordKey::Origin(_) => Record::Origin(decode(text)?),
             RecordKey::KeyUse(_) => Record::KeyUse(decode(text)?),
+            RecordKey::LegacyKeys => Record::LegacyKeys(decode(text)?),
         })
     }
 }

@@ -13,6 +13,7 @@ use crate::app::revoke::selector::Selector;
 use crate::app::tokens::mint::Narrowing;
 use crate::credential::api_key::{ApiKey, KeyStanding, NewApiKey, Replaced};
 use crate::credential::key_rules::{KeyRate, KeyRules, MAX_ORIGINS, MAX_RANGES, MAX_RATE};
+use crate::credential::legacy_key::CannotImport;
 use crate::credential::scope::Scope;
 use crate::credential::terms::Limits;
 use crate::engine::api_key::{KeyRights, NoSuchRights};
@@ -87,6 +88,9 @@ pub enum ChangeKeyError {
     /// There is no room for another.
     #[error("the organization has too many API keys")]
     TooMany,
+    /// A key of another system is not taken.
+    #[error(transparent)]
+    Import(CannotImport),
     /// The change is made, but some node may not know it yet.
     #[error("the change is made, but nobody can say yet whether every node knows it ({0})")]
     Unconfirmed(StoreError),

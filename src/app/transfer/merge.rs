@@ -27,6 +27,10 @@ pub fn merged(current: &Record, imported: Record) -> Record {
             key.replaced = key.replaced.or_else(|| current.replaced.clone());
             Record::ApiKey(Arc::new(key))
         }
+        (Record::LegacyKeys(current), Record::LegacyKeys(imported)) => {
+            let keys = current.as_ref().clone().and(&imported);
+            Record::LegacyKeys(Arc::new(keys))
+        }
         (_, imported) => imported,
     }
 }

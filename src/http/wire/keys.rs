@@ -79,6 +79,25 @@ pub struct KeyChangeBody {
     _secret_key: Option<serde::de::IgnoredAny>,
 }
 
+/// The body of `POST /v2/organizations/{organization}/keys/import`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportKeyBody {
+    /// SHA-256 of the whole key `cs_...`, in hexadecimal digits.
+    pub sha256: String,
+    /// What to call it.
+    pub name: String,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// The last four characters of the key, to tell it in a list.
+    #[serde(default)]
+    pub last_four: String,
+    /// The longest life of a token minted with it, in seconds.
+    pub max_ttl: Option<u32>,
+    /// When it is over: a good moment to make it anew.
+    pub expires_at: Option<Timestamp>,
+}
+
 /// How often a key may be used.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -164,7 +183,10 @@ impl KeyReply {
             organization_id: key.organization.to_string(),
             name: key.name.clone(),
             kind: key.kind,
-            prefix: format!("{}{}", key.kind.prefix(), &key.id.as_str()[..4]),
+            prefix: match key.legacy {
+                true => key.prefix().to_owned(),
+                false => format!("{}{}", key.prefix(), &key.id.as_str()[..4]),
+            },
             last_four: key.last_four.clone(),
             status: match standing {
                 KeyStanding::Live if replaced.is_some() => "replaced",

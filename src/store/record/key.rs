@@ -35,6 +35,8 @@ pub enum RecordKey {
     Origin(Origin),
     /// When an API key was used last.
     KeyUse(ApiKeyId),
+    /// The API keys that were imported from another system.
+    LegacyKeys,
 }
 
 /// The part of a shared store that something of this name lies in.
@@ -59,6 +61,7 @@ impl RecordKey {
             RecordKey::ApiKey(_) => RecordLabel::ApiKey,
             RecordKey::Origin(_) => RecordLabel::Origin,
             RecordKey::KeyUse(_) => RecordLabel::KeyUse,
+            RecordKey::LegacyKeys => RecordLabel::LegacyKeys,
         }
     }
 }
@@ -75,6 +78,7 @@ impl fmt::Display for RecordKey {
             RecordKey::ApiKey(id) => write!(f, "key:{id}"),
             RecordKey::Origin(origin) => write!(f, "origin:{origin}"),
             RecordKey::KeyUse(id) => write!(f, "used:{id}"),
+            RecordKey::LegacyKeys => f.write_str("legacy:keys"),
         }
     }
 }
@@ -100,6 +104,7 @@ impl FromStr for RecordKey {
             "key" => name.parse().map(RecordKey::ApiKey).ok(),
             "origin" => name.parse().map(RecordKey::Origin).ok(),
             "used" => name.parse().map(RecordKey::KeyUse).ok(),
+            "legacy" => (name == "keys").then_some(RecordKey::LegacyKeys),
             _ => None,
         };
         key.filter(|key| key.to_string() == text).ok_or(NotAKey)
@@ -123,6 +128,7 @@ mod tests {
             RecordKey::ApiKey(ApiKeyId::random()),
             RecordKey::Origin("https://app.example:8443".parse().unwrap()),
             RecordKey::KeyUse(ApiKeyId::random()),
+            RecordKey::LegacyKeys,
         ];
         for key in keys {
             let text = key.to_string();

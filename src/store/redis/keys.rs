@@ -14,6 +14,7 @@
 //! | `tg:{sNN}:token:<uuid>` | string | with the token | put | whose token it is |
 //! | `tg:{sNN}:key:<id>` | string | no | put | an API key |
 //! | `tg:{sNN}:origin:<origin>` | string | no | put | that some organization allows a web origin |
+//! | `tg:{sNN}:legacy:keys` | string | no | put | the API keys that were imported from another system, by hash |
 //! | `tg:{sNN}:used:<id>` | string | 400 days after | put | when an API key was used last |
 //! | `tg:{sNN}:tokens:<org>` | sorted set | with its last token | put | the organization's tokens in this shard, by their ends |
 //! | `tg:{sNN}:keys:<org>` | sorted set | no | put | the organization's API keys in this shard, by when they were made |

@@ -126,6 +126,12 @@ async fn right_call(world: &World, row: &Row, key: Option<&str>) -> RequestBuild
             call(&path).form(&[("token", "none"), ("client_id", organization.as_str())])
         }
         ("POST", "/v2/organizations/{organization}/keys") => call(&path).json(&new_key),
+        ("POST", "/v2/organizations/{organization}/keys/import") => {
+            let hash = format!("{:064x}", uuid::Uuid::new_v4().as_u128());
+            let hash: String = hash.chars().rev().collect();
+            let scopes = ["tokens:create"];
+            call(&path).json(&json!({"sha256": hash, "name": "old", "scopes": scopes}))
+        }
         ("DELETE", "/v2/organizations/{organization}/keys/{id}") => call(&path),
         (method, path) => panic!("{method} {path} has no call in this test: add one"),
     }

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod keys;
+mod legacy;
 mod matrix;
 mod proxies;
 mod root;
