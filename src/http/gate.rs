@@ -158,6 +158,12 @@ impl Shown {
             key: None,
             client_id: None,
         };
+        if matches!(
+            row.access,
+            Access::TokenPassword | Access::NamesOrganization
+        ) {
+            return Ok(nothing);
+        }
         let carried = match body.is_empty() {
             true => Ok(Carried::default()),
             false => body::json::<Carried>(body),

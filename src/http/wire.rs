@@ -65,9 +65,6 @@ pub struct ExchangeBody {
     pub token: Option<Secret>,
     /// The life asked for, in seconds.
     pub ttl: Option<u64>,
-    /// An API key, for callers that cannot set a header.
-    #[serde(deserialize_with = "secret", default)]
-    pub secret_key: Option<Secret>,
     /// The only MQTT client id that may use the token.
     pub client_id: Option<String>,
 }
@@ -77,9 +74,6 @@ pub struct ExchangeBody {
 pub struct CreateBody {
     /// The organization's id or UUID.
     pub organization_id: Option<String>,
-    /// The API key, for callers that cannot set a header.
-    #[serde(deserialize_with = "secret", default)]
-    pub secret_key: Option<Secret>,
     /// For whom, by an address.
     pub user_email: Option<String>,
     /// For whom, by an id of the caller's own.
@@ -114,9 +108,6 @@ pub struct RefreshBody {
 pub struct RevokeTokensBody {
     /// The organization's id or UUID.
     pub organization_id: Option<String>,
-    /// The API key, for callers that cannot set a header.
-    #[serde(deserialize_with = "secret", default)]
-    pub secret_key: Option<Secret>,
     /// One token.
     pub token_id: Option<String>,
     /// Its password, which is all the permission that its owner needs.

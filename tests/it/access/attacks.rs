@@ -284,3 +284,16 @@ async fn a_key_travels_in_headers_and_bodies_and_in_no_url() {
         assert_eq!(reply.status(), 401, "{query}");
     }
 }
+
+/// What takes no key does not look at what else a client sends along.
+#[tokio::test]
+async fn a_call_that_takes_no_key_minds_no_other_header() {
+    let world = World::with(plan()).await;
+    let login = world.login("alice").await;
+    let body = json!({"token_id": login.token_id, "current_token_password": login.password});
+    let call = call(&world, "POST", "/v2/tokens/refresh", None);
+    let call = call
+        .basic_auth("a", Some("b"))
+        .header("x-api-key", "sk_nonsense");
+    assert_eq!(send(call.json(&body)).await.status, 200);
+}

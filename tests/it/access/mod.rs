@@ -4,6 +4,7 @@ mod attacks;
 mod keys;
 mod legacy;
 mod matrix;
+mod narrower;
 mod proxies;
 mod root;
 
