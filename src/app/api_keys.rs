@@ -95,11 +95,13 @@ impl App {
         };
         let (now, keys) = (self.now(), &self.keys);
         let good = authenticate_key(&presented, &organization, &key, keys, now);
-        let good = good.and_then(|()| authorize_key(&organization, &key, &wanted));
+        let good = good.and_then(|()| {
+            caller::identified(Actor::ApiKey(key.id), &key.organization);
+            authorize_key(&organization, &key, &wanted)
+        });
         good.inspect_err(|reason| {
             tracing::debug!(key = %key.id, ?reason, "refused an API key");
         })?;
-        caller::identified(Actor::ApiKey(key.id), &key.organization);
         self.renew_key_later(&key, &presented);
         self.note_use_later(key.id, now);
         Ok(key)

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::app::api_keys::KeyError;
+use crate::app::audit;
 use crate::credential::api_key::ApiKey;
 use crate::credential::scope::Scope;
 use crate::names::organization_id::OrganizationId;
@@ -96,6 +97,7 @@ impl App {
         if !self.root_keys.has(text) {
             return Err(KeyError::Invalid);
         }
+        audit::caller::identified_as_root();
         let who = Who::Root;
         Ok(Caller { who, whence })
     }

@@ -149,6 +149,18 @@ pub static PUBLIC: [Row; 27] = [
     ),
     row(
         "GET",
+        "/v2/audit",
+        Access::ApiKey(Scope::AuditRead),
+        |row| gate::json(row, audit::list),
+    ),
+    row(
+        "GET",
+        "/v2/audit/export",
+        Access::ApiKey(Scope::AuditRead),
+        |row| gate::json(row, audit::export),
+    ),
+    row(
+        "GET",
         "/v2/keys/{id}",
         Access::ApiKey(Scope::KeysRead),
         |row| gate::json(row, api_keys::get),
@@ -194,18 +206,6 @@ pub static PUBLIC: [Row; 27] = [
         "/v2/organizations/{organization}/keys/{id}",
         Access::Root,
         |row| gate::json(row, api_keys::revoke_any),
-    ),
-    row(
-        "GET",
-        "/v2/audit",
-        Access::ApiKey(Scope::AuditRead),
-        |row| gate::json(row, audit::list),
-    ),
-    row(
-        "GET",
-        "/v2/audit/export",
-        Access::ApiKey(Scope::AuditRead),
-        |row| gate::json(row, audit::export),
     ),
 ];
 

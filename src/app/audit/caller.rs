@@ -62,6 +62,11 @@ pub fn identified(actor: Actor, organization: &OrganizationId) {
     });
 }
 
+/// The same of the operator's root key, which is of no organization.
+pub fn identified_as_root() {
+    let _ = CALLER.try_with(|caller| caller.borrow_mut().actor = Actor::RootKey);
+}
+
 /// The same of somebody who has shown no key: with one, it is the key's call.
 pub fn identified_without_key(actor: Actor, organization: &OrganizationId) {
     if current().actor == Actor::Nobody {

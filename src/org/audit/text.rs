@@ -35,17 +35,19 @@ impl Text {
             return Self(REDACTED.to_owned());
         }
         let mut safe = String::with_capacity(text.len().min(MAX_LENGTH));
-        let mut characters = text.chars().peekable();
-        while let Some(character) = characters.next() {
-            let before = safe.len();
+        // Where the text ends if more comes than fits.
+        let mut cut = 0;
+        for character in text.chars() {
+            if safe.len() + ELLIPSIS.len_utf8() <= MAX_LENGTH {
+                cut = safe.len();
+            }
             if is_safe(character) {
                 safe.push(character);
             } else {
                 let _ = write!(safe, "{}", character.escape_unicode());
             }
-            let rest = characters.peek().map_or(0, |_| ELLIPSIS.len_utf8());
-            if safe.len() + rest > MAX_LENGTH {
-                safe.truncate(before);
+            if safe.len() > MAX_LENGTH {
+                safe.truncate(cut);
                 safe.push(ELLIPSIS);
                 break;
             }

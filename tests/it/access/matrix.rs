@@ -94,7 +94,7 @@ async fn right_call(world: &World, row: &Row, key: Option<&str>) -> RequestBuild
             let body = json!({"organization_id": organization, "username": "user_carol"});
             call(&path).json(&body)
         }
-        ("GET", "/v2/tokens" | "/v2/providers" | "/v2/keys") => {
+        ("GET", "/v2/tokens" | "/v2/providers" | "/v2/keys" | "/v2/audit" | "/v2/audit/export") => {
             call(&format!("{path}?organization_id={organization}"))
         }
         ("POST", "/v2/keys") => {

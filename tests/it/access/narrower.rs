@@ -30,8 +30,8 @@ async fn a_key_never_makes_or_widens_a_key_beyond_itself() {
         max_ttl_seconds: Some(600),
         expires_at: Some(end.parse().unwrap()),
         rate: Some(KeyRate {
-            per_second: 10,
-            burst: 20,
+            per_second: 1_000,
+            burst: 2_000,
         }),
     };
     let (kind, scopes) = (
@@ -48,7 +48,7 @@ async fn a_key_never_makes_or_widens_a_key_beyond_itself() {
         ("topics", json!(["a/#"])),
         ("max_ttl", json!(600)),
         ("expires_at", json!(end)),
-        ("rate", json!({"per_second": 10, "burst": 20})),
+        ("rate", json!({"per_second": 1000, "burst": 2000})),
     ] {
         assert_eq!(
             child.body[name], inherited,
@@ -71,8 +71,8 @@ async fn a_key_never_makes_or_widens_a_key_beyond_itself() {
         ("topics", json!(["a/b", "b"]), true),
         ("max_ttl", json!(601), true),
         ("expires_at", json!(later(&world, 3_601)), true),
-        ("rate", json!({"per_second": 11, "burst": 11}), true),
-        ("rate", json!({"per_second": 10, "burst": 21}), true),
+        ("rate", json!({"per_second": 1001, "burst": 1001}), true),
+        ("rate", json!({"per_second": 1000, "burst": 2001}), true),
     ] {
         let mut body = base.clone();
         body[field] = wider.clone();
@@ -190,9 +190,11 @@ async fn what_a_key_mints_is_no_more_than_the_key() {
     assert!(world.can_connect(user, password).await);
     let may = async |hook: &str, topic: &str| {
         let body = match hook {
-            "auth_on_publish" => json!({"username": user, "client_id": "c", "mountpoint": "",
-                "qos": 1, "topic": topic, "retain": false}),
-            _ => json!({"username": user, "client_id": "c", "mountpoint": "",
+            "auth_on_publish" => {
+                json!({"username": user, "client_id": "test-client", "mountpoint": "",
+                "qos": 1, "topic": topic, "retain": false})
+            }
+            _ => json!({"username": user, "client_id": "test-client", "mountpoint": "",
                 "topics": [{"topic": topic, "qos": 1}]}),
         };
         world.ask_vernemq(hook, &body).await.1["result"] == json!("ok")

@@ -20,7 +20,7 @@ async fn a_refused_call_is_written_where_it_belongs() {
         let of_key = written(world, Some(&world.organization), Trail::Refusals, 1).await;
         assert_eq!(text(&of_key[0], "action"), "call.refused");
         assert_eq!(text(&of_key[0], "code"), "insufficient_scope");
-        assert_eq!(text(&of_key[0], "call"), "create");
+        assert_eq!(text(&of_key[0], "call"), "/v2/tokens/create");
         assert!(text(&of_key[0], "actor").starts_with("key:"));
         assert_eq!(of_key[0].outcome, Outcome::Refused);
         let id = refused.headers.get("x-request-id").unwrap();
